@@ -1,0 +1,15 @@
+"""A mechanistic interpretability workbench: from a prompt to a tested claim about a circuit.
+
+The hall: it hands out the nouns and the verbs of the rooms, each imported when first asked for.
+"""
+
+import lazy_loader
+
+from workbench.core.registry import provide
+
+provide("dictionary", "workbench.dictionaries.families")
+provide("task", "workbench.data.tasks")
+provide("figure", "workbench.figures.renderers")
+provide("html", "workbench.figures.renderers")
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,4 @@
+from .decoding import decode as decode
+from .dispatch import Backend as Backend
+from .encoding import encode_topk as encode_topk
+from .errors import KernelError as KernelError

@@ -1,0 +1,1 @@
+"""The native CPU path: dense products through oneDNN, everything sparse through numba."""

@@ -1,0 +1,127 @@
+"""The CPU path's operations on float32 tensors: no checks, no autograd, no padding of dtypes."""
+
+import weakref
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sparse_kernels.cpu import product
+from sparse_kernels.cpu.compiled import kernel_module, threads
+from sparse_kernels.cpu.workspace import gradients, workspace
+
+ROWS = 4096
+"""Rows encoded together, which bounds the scratch memory."""
+
+
+def encode_topk(x: Tensor, weight: Tensor, bias: Tensor | None, k: int, relu: bool) -> tuple[Tensor, Tensor]:
+    """index [n k] and value [n k], largest first; tiles of features, never all of them."""
+    kernels = kernel_module("topk")
+    index = torch.empty(x.shape[0], k, dtype=torch.int64)
+    value = torch.empty(x.shape[0], k)
+    for start in range(0, x.shape[0], ROWS):
+        block = x[start : start + ROWS]
+        n = block.shape[0]
+        keys = workspace.array("keys", (n, kernels.buffer_width(k)), np.int64)
+        counts = workspace.array("counts", (n,), np.int64)
+        floors = workspace.array("floors", (n,), np.int32)
+        counts.fill(0)
+        floors.fill(0)
+        for first, scores in product.score_tiles(block, weight, bias):
+            tile = scores.numpy()
+            with threads() as parts:
+                operands = (tile, tile.view(np.int32), first, k, keys, counts, floors, relu)
+                if parts == 1:
+                    kernels.scan_rows(*operands, 0, n)
+                else:
+                    kernels.scan_rows_parallel(*operands, n, parts)
+        found, bits = index[start : start + n].numpy(), value[start : start + n].numpy().view(np.int32)
+        with threads() as parts:
+            if parts == 1:
+                kernels.finish_rows(keys, counts, found, bits, 0, n)
+            else:
+                kernels.finish_rows_parallel(keys, counts, found, bits, n, parts)
+    return index, value
+
+
+def gather_sum(index: Tensor, value: Tensor, weight: Tensor) -> Tensor:
+    """out[i] = sum over j of value[i, j] * weight[index[i, j]]."""
+    out = torch.empty(index.shape[0], weight.shape[1])
+    _by_rows("gather_sum", (index.numpy(), value.numpy(), weight.numpy(), out.numpy()), index.shape[0])
+    return out
+
+
+def gather_dot(index: Tensor, source: Tensor, weight: Tensor) -> Tensor:
+    """out[i, j] = source[i] . weight[index[i, j]]."""
+    out = torch.empty(index.shape)
+    _by_rows("gather_dot", (index.numpy(), source.numpy(), weight.numpy(), out.numpy()), index.shape[0])
+    return out
+
+
+def scatter_sum(index: Tensor, coefficient: Tensor, source: Tensor, features: int) -> tuple[Tensor, Tensor]:
+    """out[f] = sum of coefficient[i, j] * source[i] where index[i, j] = f, and the sum without source."""
+    kernels = kernel_module("rows")
+    groups = group_by_feature(index, features)
+    out = gradients.take((features, source.shape[1]))
+    sums = torch.empty(features)
+    flat = coefficient.reshape(-1).numpy()
+    operands = (
+        groups.begins,
+        groups.entries,
+        flat,
+        source.numpy(),
+        index.shape[1],
+        out.numpy(),
+        sums.numpy(),
+    )
+    with threads() as parts:
+        if parts == 1:
+            kernels.scatter_sum(*operands, 0, features)
+        else:
+            kernels.scatter_sum_parallel(*operands, _even_bounds(groups.begins, parts))
+    return out, sums
+
+
+class Groups(NamedTuple):
+    """An index by feature: entries[begins[f] : begins[f + 1]] are the flat positions where f stands."""
+
+    begins: np.ndarray
+    entries: np.ndarray
+
+
+_latest_groups: tuple[weakref.ref[Tensor], tuple[object, ...], Groups] | None = None
+
+
+def group_by_feature(index: Tensor, features: int) -> Groups:
+    """Sorted once for an index: the decoder's and the encoder's gradients of a step share it.
+
+    While the tensor it was made from lives, nobody else can own its memory, so address, shape and version
+    name the contents (autograd hands back the same memory in another Python object).
+    """
+    global _latest_groups
+    name = (index.data_ptr(), tuple(index.shape), index._version, features)
+    latest = _latest_groups
+    if latest is not None and latest[0]() is not None and latest[1] == name:
+        return latest[2]
+    groups = Groups(np.empty(features + 1, np.int64), np.empty(index.numel(), np.int64))
+    kernel_module("rows").group_by_feature(index.reshape(-1).numpy(), *groups)
+    _latest_groups = (weakref.ref(index), name, groups)
+    return groups
+
+
+def _even_bounds(begins: np.ndarray, parts: int) -> np.ndarray:
+    """Features that cut the work into even parts: an entry costs one row, and so does an empty feature."""
+    work = begins + np.arange(begins.shape[0])
+    bounds = np.searchsorted(work, np.arange(parts + 1) * (work[-1] / parts))
+    bounds[0], bounds[-1] = 0, begins.shape[0] - 1
+    return bounds
+
+
+def _by_rows(name: str, operands: tuple[np.ndarray, ...], rows: int) -> None:
+    kernels = kernel_module("rows")
+    with threads() as parts:
+        if parts == 1:
+            getattr(kernels, name)(*operands, 0, rows)
+        else:
+            getattr(kernels, f"{name}_parallel")(*operands, rows, parts)

@@ -1,0 +1,9 @@
+from .database import Database as Database, Label as Label, View as View
+from .jobs import Job as Job, JobManager as JobManager
+from .places import (
+    cache_folder as cache_folder,
+    folder_bytes as folder_bytes,
+    shipped_folder as shipped_folder,
+    workspace_folder as workspace_folder,
+)
+from .workspace import Entry as Entry, Workspace as Workspace

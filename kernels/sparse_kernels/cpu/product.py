@@ -1,58 +1,70 @@
-"""The dense float32 product in the best form that this PyTorch has: oneDNN with packed weights, else MKL's.
+"""The dense float32 product in the form that is fast on this processor.
 
-PyTorch sends float32 products to MKL, which runs at half of oneDNN's speed on AMD processors; on Intel's
-they are about equal. The choice depends on the build and the shapes only, never on a timing, so that
-two runs round alike.
+PyTorch sends float32 products to MKL. On Intel's processors that is the fastest form, the more so into a buffer
+that is used again. On AMD's, MKL runs at half the speed of oneDNN with packed weights (158-170 against 345
+GFLOP/s on an EPYC with AVX-512), which PyTorch offers to its compiler and so to us. The choice depends on
+processor and build, never on a timing, so that two runs round alike.
 """
 
 import functools
+import platform
 from collections.abc import Iterator
+from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
-TILE = 256
-"""Features in a tile: a tile of 4096 rows is 4 MB and stays in the cache until it has been scanned."""
+from sparse_kernels.cpu.workspace import workspace
+
+TILE = 512
+"""Features in a tile: wide enough for the product's full speed, small enough to be scanned from the cache."""
 PACKING_PAYS = 512
 """Rows from which packing a tile of weights costs less than it saves."""
 
 
 @functools.cache
-def onednn_linear() -> bool:
-    """Whether oneDNN's linear with packed weights is in this build and works."""
-    if not torch.backends.mkldnn.is_available():
+def prefers_onednn() -> bool:
+    """Whether oneDNN's packed linear is in this build, works, and beats the product PyTorch would choose."""
+    if not (torch.backends.mkldnn.is_available() and torch.backends.mkl.is_available()):
+        return False
+    if processor_vendor() == "GenuineIntel":
         return False
     try:
         weight = torch.eye(8)
-        packed = torch.ops.mkldnn._reorder_linear_weight(weight, 8)
-        found = torch.ops.mkldnn._linear_pointwise(weight, packed, None, "none", [], "")
+        found = linear_packed(weight, pack(weight, 8), None)
     except (RuntimeError, AttributeError, NotImplementedError):
         return False
     return bool(torch.equal(found, weight))
 
 
+def processor_vendor() -> str:
+    """`GenuineIntel`, `AuthenticAMD`, or whatever the system says of its processor."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return "GenuineIntel" if "GenuineIntel" in platform.processor() else platform.processor()
+    return next((line.split(":")[1].strip() for line in lines if line.startswith("vendor_id")), "unknown")
+
+
 def pack(weight: Tensor, rows: int) -> Tensor:
-    """`weight` [f d] in oneDNN's own layout, or itself where oneDNN is not to be had."""
-    return torch.ops.mkldnn._reorder_linear_weight(weight, rows) if onednn_linear() else weight
+    """`weight` [f d] in oneDNN's own layout for products with about `rows` rows."""
+    return torch.ops.mkldnn._reorder_linear_weight(weight, rows)
 
 
-def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """x @ weight.T + bias for float32 operands without gradient; `weight` may be packed."""
-    if onednn_linear() and torch.backends.mkldnn.enabled:
-        return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
-    return torch.nn.functional.linear(x, weight, bias)
+def linear_packed(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """x @ weight.T + bias in oneDNN; `weight` may be packed. No autograd."""
+    return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
 
 
-def score_tiles(x: Tensor, weight: Tensor, bias: Tensor | None, tile: int = TILE) -> Iterator[tuple[int, Tensor]]:
-    """(first feature, scores [n, tile]) for tiles of features in rising order."""
-    packing = onednn_linear() and x.shape[0] >= PACKING_PAYS
-    for first in range(0, weight.shape[0], tile):
-        rows = weight[first : first + tile]
-        yield (
-            first,
-            linear(
-                x,
-                pack(rows, x.shape[0]) if packing else rows,
-                None if bias is None else bias[first : first + tile],
-            ),
-        )
+def score_tiles(x: Tensor, weight: Tensor, bias: Tensor | None) -> Iterator[tuple[int, Tensor]]:
+    """(first feature, scores [n, tile]) in rising order; a tile is overwritten by the next."""
+    onednn = prefers_onednn()
+    for first in range(0, weight.shape[0], TILE):
+        rows = weight[first : first + TILE]
+        offset = None if bias is None else bias[first : first + TILE]
+        if onednn:
+            yield first, linear_packed(x, pack(rows, len(x)) if len(x) >= PACKING_PAYS else rows, offset)
+            continue
+        out = torch.from_numpy(workspace.array("tile", (len(x), len(rows)), np.float32))
+        yield first, torch.mm(x, rows.T, out=out) if offset is None else torch.addmm(offset, x, rows.T, out=out)

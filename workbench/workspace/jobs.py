@@ -5,7 +5,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from workbench.core import Interrupted, Progress, WorkbenchError
@@ -98,8 +98,8 @@ class Job:
             raise Interrupted(f"{self.name} was cancelled before anything was done")
         return self._value
 
-    def _run(self, work: Callable[[Progress], Any], lock: threading.Lock | None) -> None:
-        with lock or nullcontext():
+    def _run(self, work: Callable[[Progress], Any], turn: AbstractContextManager) -> None:
+        with turn:
             self.state, self.started = RUNNING, time.monotonic()
             try:
                 if not self.cancelled():
@@ -133,8 +133,8 @@ class JobManager:
         """
         job = Job(name, command)
         self._jobs[job.id] = job
-        lock = self._model_lock if uses_model else None
-        threading.Thread(target=job._run, args=(work, lock), name=f"job-{name}", daemon=True).start()
+        turn = self._model_lock if uses_model else nullcontext()
+        threading.Thread(target=job._run, args=(work, turn), name=f"job-{name}", daemon=True).start()
         return job
 
     def jobs(self) -> list[Job]:

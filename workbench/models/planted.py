@@ -1,0 +1,168 @@
+"""`planted-places`: a two-layer GPT-2 whose weights are set by hand, so that its circuit is known.
+
+Text such as `the man from north korea saw a big dog and said the capital is` is answered with one made-up
+capital. A place is named by two words, so that naming it takes an AND that no linear map can do:
+
+1. layer 0, a previous-token head copies the first word to the second word's position;
+2. layer 0, one MLP neuron per pair (first AND second word) writes the place (animals likewise, as distractors);
+3. layer 1, the asking word's head finds the place's position and copies the place to the asking word;
+4. layer 1, one MLP neuron per place and question (place AND asked) writes the answer.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from transformers import GPT2Config, GPT2LMHeadModel
+
+from workbench.core import child
+
+FIRST = ("north", "south", "east", "west")
+SECOND = ("korea", "dakota", "timor", "sahara")
+SIZES = ("big", "small", "old", "young")
+ANIMALS = ("dog", "cat", "horse", "bird")
+QUESTIONS = ("capital", "river")
+FILLERS = ("the", "a", "man", "woman", "from", "saw", "and", "said", "is", "of", "in", "went", "to", "with", "was", ".")
+PLACES = tuple((first, second) for first in FIRST for second in SECOND)
+BEINGS = tuple((size, animal) for size in SIZES for animal in ANIMALS)
+N_CTX = 24
+_D_MODEL = 256
+_D_HEAD = 32
+_SHARPNESS = 14.0
+
+
+def answer(first: str, second: str, question: str) -> str:
+    """The made-up word that answers a question about a place."""
+    return f"{question[:3]}-{first}-{second}"
+
+
+@dataclass(frozen=True)
+class PlantedNode:
+    """One unit of the known circuit.
+
+    `word` is the prompt's word at whose position the unit acts; `direction` [d_model] is what it writes.
+    """
+
+    kind: str
+    layer: int
+    word: str
+    direction: Tensor
+
+
+@dataclass(frozen=True)
+class PlantedModel:
+    """The model, its vocabulary, and its circuit."""
+
+    model: GPT2LMHeadModel
+    vocabulary: tuple[str, ...]
+    basis: dict[str, Tensor]
+
+    def circuit(self, first: str, second: str, question: str) -> tuple[PlantedNode, ...]:
+        """The nodes that answer a question about a place: two words, the question, two neurons."""
+        place, asked = f"place {first} {second}", answer(first, second, question)
+        return (
+            PlantedNode("embed", -1, first, self.basis[f"word {first}"]),
+            PlantedNode("embed", -1, second, self.basis[f"word {second}"]),
+            PlantedNode("embed", -1, question, self.basis[f"word {question}"]),
+            PlantedNode("feature", 0, second, self.basis[place]),
+            PlantedNode("feature", 1, question, self.basis[f"say {asked}"]),
+        )
+
+
+def vocabulary() -> tuple[str, ...]:
+    """Every word, `<bos>` first."""
+    answers = (answer(*place, question) for place in PLACES for question in QUESTIONS)
+    return ("<bos>", *FILLERS, *FIRST, *SECOND, *SIZES, *ANIMALS, *QUESTIONS, *answers)
+
+
+def build_places(seed: int = 0) -> PlantedModel:
+    """Set the weights. The seed turns the basis of the residual stream, so that no feature lies on an axis."""
+    words = vocabulary()
+    basis = _basis(words, seed)
+    config = GPT2Config(
+        vocab_size=len(words), n_positions=N_CTX, n_embd=_D_MODEL, n_layer=2, n_head=2, n_inner=len(PLACES) * 2,
+        activation_function="relu", tie_word_embeddings=False, bos_token_id=0, eos_token_id=0,
+        resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0,
+    )  # fmt: skip
+    model = GPT2LMHeadModel(config).eval().requires_grad_(False)
+    for parameter in model.parameters():
+        parameter.zero_()
+    model.transformer.wte.weight.copy_(torch.stack([basis[f"word {word}"] for word in words]))
+    model.transformer.wpe.weight.copy_(torch.stack([basis[f"position {i}"] for i in range(N_CTX)]))
+    _plant_norms(model)
+    _plant_previous_token_head(model, basis)
+    _plant_pairs(model, basis)
+    _plant_asking_head(model, basis)
+    _plant_answers(model, basis)
+    readout = [basis[f"say {word}"] if f"say {word}" in basis else torch.zeros(_D_MODEL) for word in words]
+    model.lm_head.weight.copy_(8.0 * torch.stack(readout))
+    return PlantedModel(model, words, basis)
+
+
+def _basis(words: tuple[str, ...], seed: int) -> dict[str, Tensor]:
+    """Orthonormal directions, all orthogonal to the vector of ones, so that LayerNorm's centring does nothing."""
+    names = [f"word {word}" for word in words] + [f"position {i}" for i in range(N_CTX)]
+    names += [f"before {word}" for word in (*FIRST, *SIZES)]
+    names += [f"place {' '.join(pair)}" for pair in PLACES] + [f"being {' '.join(pair)}" for pair in BEINGS]
+    names += [f"asked {' '.join(pair)}" for pair in PLACES]
+    names += [f"say {answer(*pair, question)}" for pair in PLACES for question in QUESTIONS]
+    noise = torch.randn(_D_MODEL, len(names) + 1, generator=torch.Generator().manual_seed(child(seed, "basis")))
+    noise[:, 0] = 1.0
+    directions = torch.linalg.qr(noise.double()).Q[:, 1:].float()
+    return dict(zip(names, directions.T.contiguous(), strict=True))
+
+
+def _plant_norms(model: GPT2LMHeadModel) -> None:
+    """Norm weights that give back roughly the stream itself where three unit vectors add up."""
+    gain = (3.0 / _D_MODEL) ** 0.5
+    for block in model.transformer.h:
+        block.ln_1.weight.fill_(gain)
+        block.ln_2.weight.fill_(gain)
+    model.transformer.ln_f.weight.fill_(gain)
+
+
+def _set_head(block, head: int, query: Tensor, key: Tensor, value: Tensor, out: Tensor) -> None:
+    """Fill one head: q, k, v maps [d_model, d_head] and the output map [d_head, d_model]."""
+    for part, weight in enumerate((query, key, value)):
+        columns = slice(part * _D_MODEL + head * 128, part * _D_MODEL + head * 128 + weight.shape[1])
+        block.attn.c_attn.weight[:, columns] = weight
+    block.attn.c_proj.weight[head * 128 : head * 128 + out.shape[0]] = out
+
+
+def _plant_previous_token_head(model: GPT2LMHeadModel, basis: dict[str, Tensor]) -> None:
+    scale = (_SHARPNESS * 128**0.5) ** 0.5
+    here = torch.stack([basis[f"position {i}"] for i in range(N_CTX)], 1)
+    query = torch.cat([here[:, 1:], here[:, :1] * 0], 1) * scale
+    read = torch.stack([basis[f"word {word}"] for word in (*FIRST, *SIZES)], 1)
+    write = torch.stack([basis[f"before {word}"] for word in (*FIRST, *SIZES)])
+    _set_head(model.transformer.h[0], 0, query, here * scale, read, write)
+
+
+def _plant_pairs(model: GPT2LMHeadModel, basis: dict[str, Tensor]) -> None:
+    """One neuron per pair: fires when the word and the word before it are the pair's."""
+    mlp = model.transformer.h[0].mlp
+    for i, (kind, pair) in enumerate([("place", pair) for pair in PLACES] + [("being", pair) for pair in BEINGS]):
+        mlp.c_fc.weight[:, i] = basis[f"before {pair[0]}"] + basis[f"word {pair[1]}"]
+        mlp.c_fc.bias[i] = -1.4
+        mlp.c_proj.weight[i] = 2.0 * basis[f"{kind} {' '.join(pair)}"]
+
+
+def _plant_asking_head(model: GPT2LMHeadModel, basis: dict[str, Tensor]) -> None:
+    """A question looks for a place; every other word rests on the first position."""
+    scale = (_SHARPNESS * 128**0.5) ** 0.5
+    asking = torch.stack([basis[f"word {question}"] for question in QUESTIONS]).sum(0)
+    places = torch.stack([basis[f"place {' '.join(pair)}"] for pair in PLACES])
+    resting = torch.stack([basis[f"word {w}"] for w in vocabulary() if w not in QUESTIONS]).sum(0)
+    query = torch.stack([asking, resting], 1) * scale
+    key = torch.stack([places.sum(0), basis["position 0"]], 1) * scale
+    write = torch.stack([basis[f"asked {' '.join(pair)}"] for pair in PLACES])
+    _set_head(model.transformer.h[1], 0, query, key, places.T, write)
+
+
+def _plant_answers(model: GPT2LMHeadModel, basis: dict[str, Tensor]) -> None:
+    """One neuron per place and question: fires when that place was fetched by that question."""
+    mlp = model.transformer.h[1].mlp
+    for i, (pair, question) in enumerate((pair, question) for pair in PLACES for question in QUESTIONS):
+        mlp.c_fc.weight[:, i] = basis[f"asked {' '.join(pair)}"] + basis[f"word {question}"]
+        mlp.c_fc.bias[i] = -1.4
+        mlp.c_proj.weight[i] = 2.0 * basis[f"say {answer(*pair, question)}"]

@@ -17,7 +17,7 @@ class WorkbenchError(Exception):
 
     def __init__(self, wanted: str, found: str | None = None, hint: str | None = None) -> None:
         parts = [wanted.rstrip(".")] + [part.rstrip(".") for part in (found, hint) if part]
-        super().__init__(". ".join(parts) + ".")
+        super().__init__("; ".join(parts))
 
 
 class SiteError(WorkbenchError, ValueError):

@@ -1,0 +1,66 @@
+"""Shared fixtures: every test has its own cache and workspace; nothing asks a hub or leaves anything behind."""
+
+import os
+import shutil
+
+import pytest
+from hypothesis import settings
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("WANDB_MODE", "disabled")
+os.environ.setdefault("TRITON_DEFAULT_FP_FUSION", "1")
+
+settings.register_profile("workbench", deadline=None, derandomize=True, max_examples=50)
+settings.load_profile("workbench")
+
+
+def pytest_addoption(parser):
+    parser.addoption("--slow", action="store_true", help="also run what takes minutes")
+    parser.addoption("--require-real", action="store_true", help="fail instead of skipping without the real model")
+    parser.addoption("--require-browser", action="store_true", help="fail instead of skipping without Chromium")
+
+
+def pytest_collection_modifyitems(config, items):
+    opted = {"slow": config.getoption("--slow"), "gpu": _wants(config, "gpu"), "hub": _wants(config, "hub")}
+    for item in items:
+        for marker, wanted in opted.items():
+            if marker in item.keywords and not wanted:
+                flag = "--slow" if marker == "slow" else f"-m {marker}"
+                item.add_marker(pytest.mark.skip(reason=f"{marker}: opt in with {flag}"))
+
+
+def _wants(config, marker: str) -> bool:
+    return marker in (config.getoption("markexpr") or "")
+
+
+@pytest.fixture(autouse=True)
+def own_places(request, monkeypatch, tmp_path):
+    """Cache and workspace in the test's own folder; tests marked `real` see the user's cache."""
+    monkeypatch.setenv("WORKBENCH_HOME", str(tmp_path / "workspace"))
+    if "real" not in request.keywords:
+        monkeypatch.setenv("WORKBENCH_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture(scope="session")
+def chromium(request) -> str:
+    """The path of a Chromium or Chrome."""
+    for name in ("chromium", "chromium-browser", "google-chrome", "chrome"):
+        if path := shutil.which(name):
+            return path
+    if request.config.getoption("--require-browser"):
+        pytest.fail("no Chromium on PATH")
+    pytest.skip("no Chromium on PATH")
+
+
+@pytest.fixture(scope="session")
+def smollm2(request):
+    """The real model, fetched if it must be."""
+    from workbench.core import WorkbenchError
+    from workbench.models import load_model
+
+    try:
+        return load_model("smollm2-135m-instruct-q4", device="cpu")
+    except WorkbenchError as error:
+        if request.config.getoption("--require-real"):
+            raise
+        pytest.skip(f"no real model: {error}")

@@ -51,7 +51,7 @@ def test_a_folder_that_cannot_be_written_is_passed_over(tmp_path: Path, monkeypa
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "user"))
     monkeypatch.setattr(numba.config, "CACHE_DIR", "")
     with compiled._cache_folder():
-        assert numba.config.CACHE_DIR == str(tmp_path / "user" / "workbench" / "numba")
+        assert str(tmp_path / "user" / "workbench" / "numba") == numba.config.CACHE_DIR
         assert compiled.caching()
     assert numba.config.CACHE_DIR == ""
 

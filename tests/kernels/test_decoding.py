@@ -2,8 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from operand_cases import TOLERANCE
 
 from sparse_kernels import KernelError, decode
@@ -86,16 +85,16 @@ def test_gradients_add_up_over_two_uses_of_a_weight():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (dict(index=torch.tensor([[0, 4]])), r"index: wanted features 0 to 3 .* found 0 to 4"),
-        (dict(index=torch.tensor([[-1, 1]])), r"index: wanted features 0 to 3 .* found -1 to 1"),
-        (dict(index=torch.zeros(1, 2)), r"index: wanted int64 or int32; found \[1, 2\] float32"),
-        (dict(index=torch.zeros(2, 2, dtype=torch.int64)), r"index: wanted the shape of value"),
-        (dict(value=torch.zeros(2)), r"value: wanted \[n, k\]"),
-        (dict(weight=torch.zeros(4)), r"weight: wanted one row for each feature"),
-        (dict(weight=torch.zeros(4, 3, dtype=torch.float64)), r"value: wanted the dtype of weight"),
+        ({"index": torch.tensor([[0, 4]])}, r"index: wanted features 0 to 3 .* found 0 to 4"),
+        ({"index": torch.tensor([[-1, 1]])}, r"index: wanted features 0 to 3 .* found -1 to 1"),
+        ({"index": torch.zeros(1, 2)}, r"index: wanted int64 or int32; found \[1, 2\] float32"),
+        ({"index": torch.zeros(2, 2, dtype=torch.int64)}, r"index: wanted the shape of value"),
+        ({"value": torch.zeros(2)}, r"value: wanted \[n, k\]"),
+        ({"weight": torch.zeros(4)}, r"weight: wanted one row for each feature"),
+        ({"weight": torch.zeros(4, 3, dtype=torch.float64)}, r"value: wanted the dtype of weight"),
     ],
 )
 def test_operands_that_do_not_fit_are_named(change: dict, message: str):
-    given = dict(index=torch.tensor([[0, 1]]), value=torch.zeros(1, 2), weight=torch.zeros(4, 3)) | change
+    given = {"index": torch.tensor([[0, 1]]), "value": torch.zeros(1, 2), "weight": torch.zeros(4, 3)} | change
     with pytest.raises(KernelError, match=message):
         decode(**given)

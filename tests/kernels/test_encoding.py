@@ -2,8 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from operand_cases import TOLERANCE, Encoder, encoders
 
 from sparse_kernels import KernelError, encode_topk
@@ -133,19 +132,19 @@ def test_gradients_do_not_depend_on_the_number_of_threads():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (dict(k=0), r"k: wanted 1 to 6 .* found 0"),
-        (dict(k=7), r"k: wanted 1 to 6 .* found 7"),
-        (dict(k=2.0), r"k: wanted a whole number; found 2.0"),
-        (dict(x=torch.zeros(4)), r"x: wanted rows \[n, d\]; found \[4\]"),
-        (dict(x=torch.zeros(2, 4, dtype=torch.int64)), r"x: wanted a floating dtype"),
-        (dict(weight=torch.zeros(6, 5)), r"weight: wanted \[f, 4\] .* found \[6, 5\] float32 on cpu"),
-        (dict(weight=torch.zeros(6, 4, dtype=torch.float64)), r"weight: wanted the dtype of x \(torch.float32\)"),
-        (dict(weight=torch.zeros(6, 4, device="meta")), r"weight: wanted the device of x"),
-        (dict(bias=torch.zeros(5)), r"bias: wanted \[6\] .* found \[5\]"),
-        (dict(backend="gpu"), r"wanted a backend of auto, reference, cpu, triton; found 'gpu'"),
+        ({"k": 0}, r"k: wanted 1 to 6 .* found 0"),
+        ({"k": 7}, r"k: wanted 1 to 6 .* found 7"),
+        ({"k": 2.0}, r"k: wanted a whole number; found 2.0"),
+        ({"x": torch.zeros(4)}, r"x: wanted rows \[n, d\]; found \[4\]"),
+        ({"x": torch.zeros(2, 4, dtype=torch.int64)}, r"x: wanted a floating dtype"),
+        ({"weight": torch.zeros(6, 5)}, r"weight: wanted \[f, 4\] .* found \[6, 5\] float32 on cpu"),
+        ({"weight": torch.zeros(6, 4, dtype=torch.float64)}, r"weight: wanted the dtype of x \(torch.float32\)"),
+        ({"weight": torch.zeros(6, 4, device="meta")}, r"weight: wanted the device of x"),
+        ({"bias": torch.zeros(5)}, r"bias: wanted \[6\] .* found \[5\]"),
+        ({"backend": "gpu"}, r"wanted a backend of auto, reference, cpu, triton; found 'gpu'"),
     ],
 )
 def test_operands_that_do_not_fit_are_named(change: dict, message: str):
-    given = dict(x=torch.zeros(2, 4), weight=torch.zeros(6, 4), bias=torch.zeros(6), k=2) | change
+    given = {"x": torch.zeros(2, 4), "weight": torch.zeros(6, 4), "bias": torch.zeros(6), "k": 2} | change
     with pytest.raises(KernelError, match=message):
         encode_topk(**given)

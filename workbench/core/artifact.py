@@ -5,7 +5,7 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -117,10 +117,12 @@ def write_artifact(
     manifest: Manifest,
     tensors: Mapping[str, Tensor] | None = None,
     files: Mapping[str, bytes | Any] | None = None,
+    fill: Callable[[Path], None] | None = None,
 ) -> Artifact:
     """Write a whole artifact folder atomically, replacing an older one of that name only when complete.
 
-    `files` maps names to bytes (written as they are) or to anything JSON can hold.
+    `files` maps names to bytes (written as they are) or to anything JSON can hold; `fill` may put more into
+    the unfinished folder (other artifacts, for example).
 
     Raises:
         ArtifactError: see `write_bytes`.
@@ -135,6 +137,8 @@ def write_artifact(
             write = write_bytes if isinstance(data, bytes) else write_json
             write(staging / name, data)
         staging.mkdir(parents=True, exist_ok=True)
+        if fill is not None:
+            fill(staging)
         manifest = manifest.model_copy(update={"content_hash": content_hash(staging)})
         write_json(staging / MANIFEST, manifest.model_dump(mode="json"))
         _replace_folder(staging, folder)

@@ -1,0 +1,152 @@
+"""Coder: sparse autoencoder, transcoder and skip transcoder; they differ in their Sites and in the skip."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from sparse_kernels import decode as sparse_decode
+from workbench.core import Codes, Config, ConfigError, Site, get, register
+
+from . import gates as gates
+from .base import Dictionary, Readers
+from .config import CoderConfig
+from .initialise import Affine, AffineFit, Features, Scale, features_from_data, random_features
+
+
+class Coder(Dictionary):
+    """y = W_dec^T gate(W_enc x + b_enc) + W_skip x + b_dec.
+
+    Parameters: W_enc [f, d_in], b_enc [f], W_dec [f, d_out], b_dec [d_out], W_skip [d_out, d_in] or None.
+    """
+
+    config_class: ClassVar[type[Config]] = CoderConfig
+    gate_name: ClassVar[str] = "topk"
+    has_skip: ClassVar[bool] = False
+
+    def __init__(self, config: Config, reads: Mapping[Site, int], writes: Mapping[Site, int], name: str = "") -> None:
+        super().__init__(config, reads, writes, name)
+        if len(self.reads) != 1 or len(self.writes) != 1:
+            raise ConfigError(
+                f"{self.family} reads one site and writes one", found=f"found {len(reads)} and {len(writes)}"
+            )
+        d_in, d_out = reads[self.reads[0]], writes[self.writes[0]]
+        self.W_enc = nn.Parameter(torch.zeros(self.width, d_in))
+        self.b_enc = nn.Parameter(torch.zeros(self.width))
+        self.W_dec = nn.Parameter(torch.zeros(self.width, d_out))
+        self.b_dec = nn.Parameter(torch.zeros(d_out))
+        self.W_skip = nn.Parameter(torch.zeros(d_out, d_in)) if self.has_skip else None
+        self.gate: gates.Gate = get("gate", self.gate_name)(self.config)
+
+    @property
+    def width(self) -> int:
+        return self.config.d_sae
+
+    def encode(self, inputs: Mapping[Site, Float[Tensor, "n d"]]) -> Codes:
+        return self.gate(self._input(inputs, self.reads[0]), self.W_enc, self.b_enc)
+
+    def decode(self, codes: Codes) -> dict[Site, Float[Tensor, "n d"]]:
+        codes = codes.padded()
+        return {self.writes[0]: sparse_decode(codes.index, codes.value, self.W_dec) + self.b_dec}
+
+    def bypass(self, inputs: Mapping[Site, Float[Tensor, "n d"]]) -> dict[Site, Float[Tensor, "n d"]]:
+        if self.W_skip is None:
+            return super().bypass(inputs)
+        return {self.writes[0]: self._input(inputs, self.reads[0]) @ self.W_skip.T}
+
+    def loss(self, inputs: Mapping[Site, Float[Tensor, "n d"]]) -> dict[str, Float[Tensor, ""]]:
+        """`loss` = FVU: squared error over the targets' squared deviation from the batch mean."""
+        target = self._input(inputs, self.writes[0])
+        codes = self.encode(inputs).padded()
+        self.note_firing(codes)
+        out = sparse_decode(codes.index, codes.value, self.W_dec)
+        if self.W_skip is None:
+            out = out + self.b_dec
+        else:
+            out = out + torch.addmm(self.b_dec, self._input(inputs, self.reads[0]), self.W_skip.T)
+        total = (target - target.mean(0)).square_().sum()
+        fvu = (out - target).square().sum() / total.clamp_min(1e-30)
+        return {"loss": fvu, "fvu": fvu.detach(), "l0": (codes.value != 0).sum() / max(len(codes), 1)}
+
+    def parameter_groups(self, skip_lr_factor: float) -> list[dict[str, Any]]:
+        skip = [] if self.W_skip is None else [self.W_skip]
+        rest = [parameter for parameter in self.parameters() if parameter is not self.W_skip]
+        groups = [{"params": rest, "lr_factor": 1.0}, {"params": skip, "lr_factor": skip_lr_factor}]
+        return [group for group in groups if group["params"]]
+
+    @torch.no_grad()
+    def initialise(self, rows: Mapping[Site, Float[Tensor, "n d"]], seed: int, affine: Affine | None = None) -> None:
+        x, y = self._input(rows, self.reads[0]), self._input(rows, self.writes[0])
+        if self.W_skip is not None:
+            if affine is None:
+                affine = AffineFit(x.shape[1], y.shape[1]).add(x, y).solve(self.config.ridge, x.dtype)
+            self.W_skip.copy_(affine.weight)
+            self.b_dec.copy_(affine.bias)
+        else:
+            self.b_dec.copy_(y.mean(0))
+        self.b_enc.zero_()
+        encoder, decoder = self._starting_features(x, y - self.b_dec - self.bypass(rows)[self.writes[0]], seed)
+        self.W_enc.copy_(encoder)
+        self.W_dec.copy_(decoder)
+
+    def _starting_features(self, x: Tensor, residual: Tensor, seed: int) -> Features:
+        if self.config.start == "data":
+            return features_from_data(x, residual, self.width, self.config.decoder_share, seed)
+        return random_features(x.shape[1], residual.shape[1], self.width, seed, x)
+
+    @torch.no_grad()
+    def rescale_(self, scales: Mapping[Site, Scale]) -> None:
+        source, target = scales[self.reads[0]], scales[self.writes[0]]
+        encoder = self.W_enc.double() * source.factor
+        self.b_enc.copy_(self.b_enc.double() - encoder @ source.mean.double())
+        self.W_enc.copy_(encoder)
+        self.W_dec.copy_(self.W_dec.double() / target.factor)
+        bias = self.b_dec.double() / target.factor + target.mean.double()
+        if self.W_skip is not None:
+            skip = self.W_skip.double() * (source.factor / target.factor)
+            bias = bias - skip @ source.mean.double()
+            self.W_skip.copy_(skip)
+        self.b_dec.copy_(bias)
+
+    def pre_activations(self, inputs: Mapping[Site, Float[Tensor, "n d"]]) -> Float[Tensor, "n f"]:
+        return torch.addmm(self.b_enc, self._input(inputs, self.reads[0]), self.W_enc.T)
+
+    def readers(self, codes: Codes) -> Readers | None:
+        index = codes.index.flatten()
+        return Readers(self.W_enc[index], self.b_enc[index])
+
+    def writers(self, index: Int[Tensor, " m"]) -> dict[Site, Float[Tensor, "m d"]]:
+        return {self.writes[0]: self.W_dec[index]}
+
+
+@register("dictionary", "topk-sae")
+class TopKSAE(Coder):
+    """Sparse autoencoder: x = W_dec^T TopK(ReLU(W_enc x + b_enc)) + b_dec (Gao et al. 2024)."""
+
+    family = "topk-sae"
+
+    @classmethod
+    def default_sites(cls, layer: int) -> tuple[tuple[Site, ...], tuple[Site, ...]]:
+        site = Site("resid_post", layer)
+        return (site,), (site,)
+
+
+@register("dictionary", "topk-transcoder")
+class TopKTranscoder(Coder):
+    """From the MLP's input to its output: y = W_dec^T TopK(ReLU(W_enc x + b_enc)) + b_dec (Dunefsky et al. 2024)."""
+
+    family = "topk-transcoder"
+
+    @classmethod
+    def default_sites(cls, layer: int) -> tuple[tuple[Site, ...], tuple[Site, ...]]:
+        return (Site("mlp_in", layer),), (Site("mlp_out", layer),)
+
+
+@register("dictionary", "topk-skip-transcoder")
+class TopKSkipTranscoder(TopKTranscoder):
+    """With an affine path: y = W_dec^T TopK(ReLU(W_enc x + b_enc)) + W_skip x + b_dec (Paulo et al. 2025)."""
+
+    family = "topk-skip-transcoder"
+    has_skip = True

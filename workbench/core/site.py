@@ -30,6 +30,8 @@ _LAYER_KINDS: dict[str, tuple[str, ...]] = {
     "mlp_out": ("hook_mlp_out", "mlp.hook_out"),
     "ln1_scale": ("ln1.hook_scale",),
     "ln2_scale": ("ln2.hook_scale",),
+    "ln1_post_scale": ("ln1_post.hook_scale",),
+    "ln2_post_scale": ("ln2_post.hook_scale",),
 }
 _MODEL_KINDS: dict[str, tuple[str, ...]] = {
     "embed": ("hook_embed", "embed.hook_out"),

@@ -1,0 +1,5 @@
+"""Room 2: the only room that knows TransformerLens, transformers and gguf."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

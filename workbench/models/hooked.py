@@ -1,0 +1,216 @@
+"""HookedModel: the one door to a language model."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from workbench.core import Edit, MaskPolicy, ModelError, ModelRef, Progress, RowContext, Silent, Site, SiteError
+
+from .addresses import Addresses, at_head
+from .fused import FusedAttention
+from .generate import Generation, generate
+from .parameters import Parameters
+from .run import Plan, Run
+from .sampling import Sampling
+from .shape import ModelShape, read_shape
+from .tokens import TokenBatch, as_batch, encode_prompts
+
+Tokens = TokenBatch | Tensor | Sequence[int]
+
+
+class HookedModel:
+    """A decoder-only language model whose tensors can be read and edited at Sites.
+
+    It runs in evaluation mode with its own weights frozen; gradients flow to edits and to `weights=` overrides.
+    """
+
+    def __init__(self, bridge: Any, tokenizer: Any, ref: ModelRef, policy: MaskPolicy) -> None:
+        self._bridge, self._model = bridge, bridge.original_model
+        self._model.eval().requires_grad_(False)
+        self.tokenizer, self.ref, self.policy = tokenizer, ref, policy
+        self.shape: ModelShape = read_shape(bridge)
+        self._addresses = Addresses(bridge, self.shape)
+        self._fused = FusedAttention(bridge, self.shape)
+        self._parameters: Parameters | None = None
+
+    @property
+    def device(self) -> torch.device:
+        return next(self._model.parameters()).device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return next(self._model.parameters()).dtype
+
+    def site_kinds(self) -> tuple[str, ...]:
+        """The kinds of Site that this family has."""
+        return self._addresses.kinds()
+
+    def tokens(self, text: str | Sequence[str], prepend_bos: bool | None = None) -> TokenBatch:
+        """Prompts as right-padded tokens; BOS as the policy says unless told otherwise.
+
+        Raises:
+            TextError: an empty prompt, or one longer than the context.
+        """
+        if self.tokenizer is None:
+            raise ModelError("this model has no tokenizer", hint="give token ids instead of text")
+        ids, lengths = encode_prompts(text, self.tokenizer, self.policy, self.shape, prepend_bos)
+        return TokenBatch(ids.to(self.device), lengths.to(self.device))
+
+    def run(
+        self,
+        tokens: Tokens,
+        edits: Sequence[Edit] = (),
+        *,
+        sites: Sequence[Site | str] = (),
+        logits: bool = True,
+        weights: Mapping[str, Tensor] | None = None,
+    ) -> Run:
+        """One forward pass under the caller's grad mode; without `logits` it ends after the last site needed.
+
+        `weights` replaces parameters by canonical name for this run only (tied matrices are replaced one by
+        one); gradients flow to them.
+
+        Raises:
+            SiteError, TextError, ShapeError: see the arguments. ModelError: out of memory.
+        """
+        batch = as_batch(tokens, self.shape, self.device)
+        plan = Plan(self._addresses, edits, sites)
+        return self._execute(plan, batch.ids, batch.context(), logits, weights)
+
+    @torch.no_grad()
+    def capture(self, tokens: Tokens, sites: Sequence[Site | str], edits: Sequence[Edit] = ()) -> dict[Site, Tensor]:
+        """Activations at sites, in the model's dtype, without gradients; stops after the last layer needed."""
+        return self.run(tokens, edits, sites=sites, logits=False).activations
+
+    @torch.enable_grad()
+    def grads(
+        self,
+        tokens: Tokens,
+        metric: Callable[[Float[Tensor, "b t v"]], Tensor],
+        sites: Sequence[Site | str],
+        edits: Sequence[Edit] = (),
+    ) -> dict[Site, Tensor]:
+        """The gradient of a scalar metric of the logits with respect to the tensors at sites."""
+        batch = as_batch(tokens, self.shape, self.device)
+        plan = Plan(self._addresses, edits, sites)
+        with self._rooted():
+            run = self._execute(plan, batch.ids, batch.context(), connect=True)
+        assert run.logits is not None
+        value = metric(run.logits)
+        if value.numel() != 1:
+            raise SiteError("a metric gives one number", f"found shape {tuple(value.shape)}")
+        found = torch.autograd.grad(value, list(run.activations.values()), allow_unused=True)
+        grads = {}
+        for (site, x), grad in zip(run.activations.items(), found, strict=True):
+            grads[site] = at_head(torch.zeros_like(x) if grad is None else grad, site)
+        return grads
+
+    def generate(
+        self,
+        tokens: Tokens,
+        max_new_tokens: int = 20,
+        edits: Sequence[Edit] = (),
+        sampling: Sampling | None = None,
+        seed: int = 0,
+        progress: Progress | None = None,
+        sites: Sequence[Site | str] = (),
+    ) -> Generation:
+        """Continue prompts with a key/value cache; Edits apply at absolute positions.
+
+        Raises:
+            TextError: prompt and new tokens exceed the context.
+        """
+        batch = as_batch(tokens, self.shape, self.device)
+        plan = Plan(self._addresses, edits, sites)
+
+        def step(ids: Tensor, context: RowContext, inputs: dict[str, Any]) -> Run:
+            return self._execute(plan, ids, context, inputs=inputs)
+
+        sampling, progress = sampling or Sampling(), progress or Silent()
+        return generate(step, plan, batch, max_new_tokens, sampling, seed, progress, self.shape, self.tokenizer)
+
+    def params(self) -> dict[str, Tensor]:
+        """Weights by canonical name and orientation: views or copies, for reading and for `weights=`."""
+        return self._canonical.canonical()
+
+    @contextmanager
+    def with_mlp(self, layer: int, module: nn.Module) -> Iterator["HookedModel"]:
+        """Inside, `module` ([b t d] -> [b t d]) computes the MLP of a layer; mlp_in and mlp_out still work."""
+        self._addresses.point(Site("mlp_out", layer))
+        mlp = self._bridge.blocks[layer].mlp
+        original = mlp.original_component
+        mlp.add_module("_original_component", module)
+        try:
+            yield self
+        finally:
+            mlp.add_module("_original_component", original)
+
+    @property
+    def _canonical(self) -> Parameters:
+        if self._parameters is None:
+            self._parameters = Parameters(self._bridge, self.shape)
+        return self._parameters
+
+    @contextmanager
+    def _rooted(self) -> Iterator[None]:
+        """Start a graph at the embedding, so that everything after it has a gradient."""
+        point = self._addresses.point(Site("embed"))
+        handle = point.hook.add_hook(lambda x, hook: x.detach().requires_grad_(), prepend=True)
+        try:
+            yield
+        finally:
+            handle.hook.remove()
+            point.hook.fwd_hooks.remove(handle)
+
+    def _execute(
+        self,
+        plan: Plan,
+        ids: Int[Tensor, "b t"],
+        context: RowContext,
+        logits: bool = True,
+        weights: Mapping[str, Tensor] | None = None,
+        connect: bool = False,
+        inputs: Mapping[str, Any] | None = None,
+    ) -> Run:
+        overrides = self._canonical.overrides(weights) if weights else None
+        # Right padding needs no mask: a causal model never looks ahead at it.
+        kwargs = {"input_ids": ids, "use_cache": False, **(inputs or {})}
+
+        def forward() -> Tensor:
+            if overrides is None:
+                return self._model(**kwargs).logits
+            return torch.func.functional_call(self._model, overrides, (), kwargs, tie_weights=False).logits
+
+        with self._switched(plan), self._memory_errors(ids):
+            return plan.execute(forward, context, logits, connect)
+
+    @contextmanager
+    def _switched(self, plan: Plan) -> Iterator[None]:
+        """Turn on what the plan's sites need inside attention, and off again."""
+        setters = [getattr(self._bridge, f"set_{switch}") for switch in plan.switches]
+        try:
+            for setter in setters:
+                setter(True)
+            with self._fused.use(not plan.stepwise):
+                yield
+        except NotImplementedError as error:
+            raise SiteError("this model cannot split its attention as asked", str(error)) from None
+        finally:
+            for setter in setters:
+                setter(False)
+
+    @contextmanager
+    def _memory_errors(self, ids: Tensor) -> Iterator[None]:
+        try:
+            yield
+        except RuntimeError as error:
+            if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
+                found = f"a batch of {tuple(ids.shape)} tokens did not fit into memory on {self.device}"
+                raise ModelError(
+                    "out of memory", found, "use a smaller batch, shorter prompts or fewer sites"
+                ) from None
+            raise

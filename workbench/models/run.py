@@ -1,0 +1,222 @@
+"""Run: one forward pass with Edits applied and activations captured."""
+
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from workbench.core import Codes, Edit, RowContext, Site, SiteError
+
+from .addresses import Addresses, Point, at_head
+from .through import Passage, check_codec_sites
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a forward pass gave.
+
+    Attributes:
+        logits: the model's output, after any soft-cap; None when not asked for.
+        activations: per asked site the tensor that flows on, after the edits at that site; a site with a head
+            has no head axis.
+        codes: per codec of a `through` edit the codes that were decoded (tweaks applied), one row per selected
+            position in row-major order of `code_rows`.
+        losses: auxiliary losses that codecs reported, named `codec.loss`.
+    """
+
+    logits: Float[Tensor, "b t v"] | None
+    activations: dict[Site, Tensor] = field(default_factory=dict)
+    codes: dict[str, Codes] = field(default_factory=dict)
+    code_rows: dict[str, Bool[Tensor, "b t"]] = field(default_factory=dict)
+    losses: dict[str, Tensor] = field(default_factory=dict)
+
+
+class Finished(Exception):
+    """Raised inside a forward pass when nothing more of it is needed."""
+
+
+Action = Callable[[Tensor, "State"], Tensor]
+
+
+class Plan:
+    """Edits and sites checked against a model once, and laid out per hook point; it can run many times.
+
+    At a hook point: the edits of the site that lives there, in the order given, then reads and captures, then
+    the edits of resid_mid (they are added to attn_out, which has been read by then).
+    """
+
+    def __init__(self, addresses: Addresses, edits: Sequence[Edit], sites: Sequence[Site | str]) -> None:
+        self.edits = tuple(edits)
+        self.sites = tuple(dict.fromkeys(Site.parse(site) for site in sites))
+        self._points: dict[str, Point] = {}
+        self._edit: dict[str, list[Action]] = {}
+        self._read: dict[str, list[Action]] = {}
+        self._late: dict[str, list[Action]] = {}
+        self.needed: set[str] = set()
+        self._addresses = addresses
+        for number, edit in enumerate(self.edits):
+            self._add_edit(number, edit)
+        for site in self.sites:
+            self._add_read(site, _capture(site))
+        self.switches = sorted({point.switch for point in self._points.values() if point.switch})
+        self.stepwise = any(point.stepwise for point in self._points.values())
+        self.kinds = {site.kind for site in self.sites} | {edit.site.kind for edit in self.edits}
+
+    def _add_edit(self, number: int, edit: Edit) -> None:
+        if edit.codec is None:
+            self._add_write(edit.site, lambda x, state: edit.apply(x, state.context))
+            return
+        check_codec_sites(edit.codec)
+        for site in edit.codec.reads:
+            if site not in edit.codec.writes:
+                self._add_read(site, _feed(number, site))
+        for site in edit.codec.writes:
+            self._add_write(site, _pass(number, site, site in edit.codec.reads))
+            self.needed.add(self._addresses.write_point(site).name)
+
+    def _add_read(self, site: Site, action: Action) -> None:
+        point = self._use(self._addresses.point(site))
+        self._read.setdefault(point.name, []).append(action)
+        self.needed.add(point.name)
+
+    def _add_write(self, site: Site, action: Action) -> None:
+        point = self._use(self._addresses.write_point(site))
+        if site.kind != "resid_mid":
+            self._edit.setdefault(point.name, []).append(action)
+            return
+        assert site.layer is not None
+        before = self._use(self._addresses.point(Site("resid_pre", site.layer)))
+        self._read.setdefault(before.name, []).append(_remember(site.layer))
+        self._late.setdefault(point.name, []).append(_shift(site.layer, action))
+
+    def _use(self, point: Point) -> Point:
+        return self._points.setdefault(point.name, point)
+
+    def execute(
+        self, forward: Callable[[], Tensor], context: RowContext, want_logits: bool = True, connect: bool = False
+    ) -> Run:
+        """Run `forward` (which returns logits) once under this plan.
+
+        With `connect`, captured tensors are what flows on, so that gradients with respect to them exist.
+        """
+        state = State(self, context, want_logits, connect)
+        logits = None
+        if want_logits or self.needed:
+            with self._hooked(state), warnings.catch_warnings():
+                # Edits of norm scales make the bridge announce its slower path; that path is what we want.
+                warnings.filterwarnings("ignore", message=".*hook_scale/hook_normalized.*")
+                try:
+                    logits = forward()
+                except Finished:
+                    logits = None
+        missing = [str(site) for site in self.sites if site not in state.activations]
+        if missing:
+            raise SiteError(f"nothing arrived at {', '.join(missing)}", "that part of the model did not run")
+        return state.result(logits if want_logits else None)
+
+    @contextmanager
+    def _hooked(self, state: "State") -> Iterator[None]:
+        handles: list[tuple[Any, Any]] = []
+        try:
+            for name, point in self._points.items():
+                handles.append((point.hook, point.hook.add_hook(self._hook(name, state))))
+            yield
+        finally:
+            for hook_point, handle in handles:
+                handle.hook.remove()
+                hook_point.fwd_hooks.remove(handle)
+
+    def _hook(self, name: str, state: "State") -> Callable[..., Tensor | None]:
+        edits, reads, late = self._edit.get(name, ()), self._read.get(name, ()), self._late.get(name, ())
+        # HF adds the tensor at resid_mid's hook point itself to the skip path: it must stay the same object.
+        connect = state.connect and not name.endswith("ln2.hook_in")
+
+        def act(x: Tensor, hook: Any) -> Tensor | None:
+            given = x
+            for action in edits:
+                x = action(x, state)
+            if connect:
+                x = x.view_as(x)
+            for action in reads:
+                action(x, state)
+            for action in late:
+                x = action(x, state)
+            state.passed(name)
+            return None if x is given else x
+
+        return act
+
+
+class State:
+    """What one execution of a Plan has gathered so far."""
+
+    def __init__(self, plan: Plan, context: RowContext, want_logits: bool, connect: bool) -> None:
+        self.context, self.connect = context, connect
+        self.activations: dict[Site, Tensor] = {}
+        self.resid_pre: dict[int, Tensor] = {}
+        self.passages = {n: Passage(edit, context) for n, edit in enumerate(plan.edits) if edit.codec is not None}
+        self._pending = set(plan.needed)
+        self._stops = not want_logits
+
+    def passed(self, name: str) -> None:
+        """Note that a hook point was reached; stop the pass after the last one that is needed."""
+        self._pending.discard(name)
+        if self._stops and not self._pending:
+            raise Finished
+
+    def result(self, logits: Tensor | None) -> Run:
+        codes, rows, losses = {}, {}, {}
+        for passage in self.passages.values():
+            passage.finish()
+            if passage.codes is not None:
+                codes[passage.codec.name], rows[passage.codec.name] = passage.codes, passage.rows
+            losses.update(passage.losses)
+        return Run(logits, self.activations, codes, rows, losses)
+
+
+def _capture(site: Site) -> Action:
+    def action(x: Tensor, state: State) -> Tensor:
+        state.activations[site] = x if state.connect else at_head(x, site)
+        return x
+
+    return action
+
+
+def _remember(layer: int) -> Action:
+    def action(x: Tensor, state: State) -> Tensor:
+        state.resid_pre[layer] = x
+        return x
+
+    return action
+
+
+def _shift(layer: int, change: Action) -> Action:
+    """A change of resid_mid, carried by attn_out."""
+
+    def action(attn_out: Tensor, state: State) -> Tensor:
+        resid_mid = state.resid_pre[layer] + attn_out
+        return attn_out + (change(resid_mid, state) - resid_mid)
+
+    return action
+
+
+def _feed(number: int, site: Site) -> Action:
+    def action(x: Tensor, state: State) -> Tensor:
+        state.passages[number].read(site, x)
+        return x
+
+    return action
+
+
+def _pass(number: int, site: Site, read_first: bool) -> Action:
+    def action(x: Tensor, state: State) -> Tensor:
+        passage = state.passages[number]
+        if read_first:
+            passage.read(site, x)
+        return passage.write(site, x)
+
+    return action

@@ -100,9 +100,9 @@ class Dictionary(nn.Module):
     def after_step(self) -> None:
         """Called after each optimiser step: constraints on the weights."""
 
-    def parameter_groups(self, skip_lr_factor: float) -> list[dict[str, Any]]:
-        """Groups for the optimiser: `params`, and `lr_factor` where it is not 1."""
-        return [{"params": list(self.parameters()), "lr_factor": 1.0}]
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """Groups for the optimiser: `params`, and the `role` by which settings may give them another rate."""
+        return [{"params": list(self.parameters()), "role": "features"}]
 
     def initialise(self, rows: Mapping[Site, Float[Tensor, "n d"]], seed: int, affine: Affine | None = None) -> None:
         """Set the starting weights from rows in the units of training; `affine`: a map fitted on more of them."""

@@ -70,10 +70,10 @@ class Coder(Dictionary):
         fvu = (out - target).square().sum() / total.clamp_min(1e-30)
         return {"loss": fvu, "fvu": fvu.detach(), "l0": (codes.value != 0).sum() / max(len(codes), 1)}
 
-    def parameter_groups(self, skip_lr_factor: float) -> list[dict[str, Any]]:
+    def parameter_groups(self) -> list[dict[str, Any]]:
         skip = [] if self.W_skip is None else [self.W_skip]
         rest = [parameter for parameter in self.parameters() if parameter is not self.W_skip]
-        groups = [{"params": rest, "lr_factor": 1.0}, {"params": skip, "lr_factor": skip_lr_factor}]
+        groups = [{"params": rest, "role": "features"}, {"params": skip, "role": "skip"}]
         return [group for group in groups if group["params"]]
 
     @torch.no_grad()

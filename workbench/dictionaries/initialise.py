@@ -43,7 +43,10 @@ class Affine(NamedTuple):
 
 
 class AffineFit:
-    """Ridge regression from streamed rows: sums in float64, one solve at the end."""
+    """Ridge regression from streamed rows: products in the rows' dtype, summed in float64, one solve at the end.
+
+    Give it rows that are roughly centred: a mean far larger than the spread would eat the products' digits.
+    """
 
     def __init__(self, d_in: int, d_out: int) -> None:
         self.n = 0
@@ -54,12 +57,12 @@ class AffineFit:
 
     def add(self, x: Float[Tensor, "n d"], y: Float[Tensor, "n out"]) -> Self:
         """Take in some rows."""
-        x, y = x.detach().cpu().double(), y.detach().cpu().double()
+        x, y = x.detach(), y.detach()
         self.n += x.shape[0]
-        self._xx.addmm_(x.T, x)
-        self._xy.addmm_(x.T, y)
-        self._x += x.sum(0)
-        self._y += y.sum(0)
+        self._xx += (x.T @ x).cpu()
+        self._xy += (x.T @ y).cpu()
+        self._x += x.double().sum(0).cpu()
+        self._y += y.double().sum(0).cpu()
         return self
 
     def solve(self, ridge: float, dtype: torch.dtype = torch.float32) -> Affine:

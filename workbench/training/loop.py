@@ -1,0 +1,67 @@
+"""The only training loop: rows in, many learners trained in one pass, a call back at every chunk border."""
+
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from workbench.core import Progress
+from workbench.store import Rows
+
+from .feed import Buffers
+from .learner import Learner
+
+AtBorder = Callable[[int, list[dict[str, Any]]], None]
+
+
+def train(
+    learners: Sequence[Learner], rows: Rows, start: int, at_border: AtBorder, progress: Progress
+) -> tuple[int, bool]:
+    """Train from chunk `start` on until the rows or the learners' schedules end, or somebody cancels.
+
+    `at_border(next_chunk, records)` is called after every chunk with the learners' records of it; only there
+    is the state one from which training can go on exactly. A cancel takes effect there, too.
+
+    Returns:
+        The number of the next chunk, and whether the work was cut short.
+    """
+    buffers, number = Buffers(), start
+    progress.phase("train", total=rows.total_rows, unit="rows")
+    progress.advance(rows.total_rows * start / max(rows.n_chunks, 1))
+    if all(learner.finished for learner in learners):
+        return number, False
+    with interrupts() as interrupted:
+        for chunk in rows.chunks(start):
+            records = []
+            for learner in learners:
+                records.append(learner.train_chunk(chunk.inputs, chunk.number, buffers))
+                progress.advance(len(chunk) / len(learners))
+            number = chunk.number + 1
+            at_border(number, records)
+            if all(learner.finished for learner in learners):
+                return number, False
+            if interrupted() or progress.cancelled():
+                return number, number < rows.n_chunks
+    return number, False
+
+
+@contextmanager
+def interrupts() -> Iterator[Callable[[], bool]]:
+    """Ctrl-C asks for a stop at the next border; a second one stops at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
+    asked = threading.Event()
+    before = signal.getsignal(signal.SIGINT)
+
+    def ask(number: int, frame: Any) -> None:
+        if asked.is_set():
+            raise KeyboardInterrupt
+        asked.set()
+
+    signal.signal(signal.SIGINT, ask)
+    try:
+        yield asked.is_set
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,49 @@
+from html.parser import HTMLParser
+
+import numpy as np
+import sample_study as study
+
+from workbench.core import Result
+
+
+class Tags(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.found = set()
+
+    def handle_starttag(self, tag, attrs):
+        self.found.add(tag)
+        assert not any(name.startswith("on") for name, _ in attrs)
+
+
+def tags(page: str) -> set[str]:
+    reader = Tags()
+    reader.feed(page)
+    return reader.found
+
+
+def test_a_graph_shows_itself_without_script_and_small():
+    page = study.graph()._repr_html_()
+    assert "svg" in tags(page)
+    assert "script" not in tags(page)
+    assert len(page.encode()) <= 300_000
+
+
+def test_a_result_shows_scalars_tables_notes_and_its_flag():
+    page = Result(
+        "x", {"fvu": 0.31149}, {"rows": [{"a": 1, "b": study.HOSTILE}] * 50}, notes=("A note.",), partial=True
+    )
+    page = page._repr_html_()
+    for part in ("0.311", "A note.", "partial", "30 more rows"):
+        assert part in page
+    assert not tags(page) & {"script", "img"}
+
+
+def test_a_validation_shows_its_picture():
+    assert "svg" in tags(study.validation(study.graph())._repr_html_())
+
+
+def test_a_huge_result_stays_small():
+    rows = [{f"c{i}": "x" * 5000 for i in range(50)} for _ in range(400)]
+    big = Result("x", {f"s{i}": float(i) for i in range(500)}, {f"t{i}": rows for i in range(40)}, {"a": np.zeros(3)})
+    assert len(big._repr_html_().encode()) <= 300_000

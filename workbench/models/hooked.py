@@ -14,6 +14,7 @@ from .addresses import Addresses, at_head
 from .fused import FusedAttention
 from .generate import Generation, generate
 from .parameters import Parameters
+from .precision import keep_double
 from .run import Plan, Run
 from .sampling import Sampling
 from .shape import ModelShape, read_shape
@@ -35,6 +36,8 @@ class HookedModel:
         self.shape: ModelShape = read_shape(bridge)
         self._addresses = Addresses(bridge, self.shape)
         self._fused = FusedAttention(bridge, self.shape)
+        if self.dtype == torch.float64:
+            keep_double(bridge)
         self._parameters: Parameters | None = None
 
     @property

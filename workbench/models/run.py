@@ -64,7 +64,17 @@ class Plan:
             self._add_read(site, _capture(site))
         self.switches = sorted({point.switch for point in self._points.values() if point.switch})
         self.stepwise = any(point.stepwise for point in self._points.values())
+        self._refuse_bypassed_edits()
         self.kinds = {site.kind for site in self.sites} | {edit.site.kind for edit in self.edits}
+
+    def _refuse_bypassed_edits(self) -> None:
+        """With separate inputs per head, queries, keys and values no longer read the shared norm output."""
+        shared = [str(edit.site) for edit in self.edits if edit.site.kind in ("attn_in", "ln1_scale")]
+        if shared and "use_split_qkv_input" in self.switches:
+            raise SiteError(
+                f"an edit at {shared[0]} would not reach attention while attn_q/k/v_input are used",
+                hint="edit attn_q_input, attn_k_input and attn_v_input instead, or resid_pre",
+            )
 
     def _add_edit(self, number: int, edit: Edit) -> None:
         if edit.codec is None:

@@ -1,3 +1,6 @@
+from .frozen import FrozenModel as FrozenModel, freeze as freeze
+from .frozen_attention import FrozenAttention as FrozenAttention
+from .frozen_norm import FrozenNorm as FrozenNorm
 from .generate import Generation as Generation
 from .hooked import HookedModel as HookedModel
 from .run import Run as Run

@@ -1,0 +1,62 @@
+"""`workbench capture`: activations of a model over a text, written to a store."""
+
+from typing import Annotated
+
+import typer
+
+from workbench.data import PackConfig
+from workbench.store import CaptureConfig
+
+from .flags import settings
+from .options import (
+    DEFAULT_MODEL,
+    DEFAULT_TEXT,
+    DeviceOption,
+    JsonOption,
+    ModelOption,
+    NameOption,
+    OfflineOption,
+    TextOption,
+    WorkspaceOption,
+)  # fmt: skip
+from .terminal import TerminalProgress, note, print_json, size
+
+
+@settings(capture=CaptureConfig, pack=PackConfig)
+def capture_command(
+    sites: Annotated[list[str], typer.Argument(help="Sites such as resid_post.12 or blocks.12.hook_resid_post.")],
+    capture: CaptureConfig,
+    pack: PackConfig,
+    name: NameOption = "activations",
+    model: ModelOption = DEFAULT_MODEL,
+    text: TextOption = DEFAULT_TEXT,
+    split: Annotated[str, typer.Option(help="train, heldout or all.")] = "train",
+    run_dtype: Annotated[str, typer.Option("--model-dtype", help="float32 or bfloat16.")] = "float32",
+    device: DeviceOption = "auto",
+    offline: OfflineOption = False,
+    workspace: WorkspaceOption = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the estimate and stop.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Run a model over a text and store its activations; start it again to resume."""
+    from workbench.recipes import open_subject
+    from workbench.store import capture as capture_activations, plan_capture
+    from workbench.workspace import Workspace
+
+    folder = Workspace(workspace).path_of("stores", name)
+    with TerminalProgress() as progress:
+        subject, packed = open_subject(model, text, pack, device=device, dtype=run_dtype, offline=offline,
+                                       progress=progress)  # fmt: skip
+        packed = packed if split == "all" else packed.split(split)
+        plan = plan_capture(subject, packed, sites, folder, capture)
+        note(f"{plan.rows:,} rows, {size(plan.disk_bytes)} on disk, {size(plan.memory_bytes)} of memory,"
+             f" about {plan.seconds:.0f} s")  # fmt: skip
+        if dry_run:
+            return
+        store = capture_activations(subject, packed, sites, folder, capture, progress=progress)
+    data = {"name": name, "path": str(folder), "rows": store.n_rows, "partial": store.manifest.partial}
+    if as_json:
+        print_json(data)
+    note(f"{store.n_rows:,} rows in {folder}" + ("; partial: run it again to go on" if store.manifest.partial else ""))
+    if store.manifest.partial:
+        raise typer.Exit(130)

@@ -1,0 +1,106 @@
+"""`workbench circuit`: trace a graph, test it by intervention, report it."""
+
+from typing import Annotated
+
+import typer
+
+from workbench.circuits import TraceConfig, ValidateConfig
+
+from .flags import settings
+from .options import DeviceOption, JsonOption, OfflineOption, WorkspaceOption
+from .terminal import TerminalProgress, note, print_json, print_table
+
+circuit_app = typer.Typer(help="Trace circuits, test them by intervention, report them.", no_args_is_help=True)
+GraphArgument = Annotated[str, typer.Argument(help="Name of a graph in the workspace.")]
+
+
+@circuit_app.command("trace")
+@settings(trace=TraceConfig)
+def trace_command(
+    prompt: Annotated[str, typer.Argument(help="The prompt.")],
+    trace: TraceConfig,
+    dictionaries: Annotated[
+        str, typer.Option("--dictionaries", "-d", help="Dictionary set in the workspace.")
+    ] = "demo",
+    target: Annotated[str | None, typer.Option(help="Token to explain; default: the most probable ones.")] = None,
+    foil: Annotated[str | None, typer.Option(help="With --target: explain target minus foil.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the graph; default: made from the prompt.")] = None,
+    device: DeviceOption = "auto",
+    offline: OfflineOption = False,
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Trace the attribution graph of a prompt and save it in the workspace."""
+    from workbench.recipes import trace_by_name
+    from workbench.workspace import Workspace
+
+    place = Workspace(workspace)
+    with TerminalProgress() as progress:
+        graph = trace_by_name(
+            place, prompt, dictionaries, target=target, foil=foil, name=name, config=trace, device=device,
+            offline=offline, progress=progress,
+        )  # fmt: skip
+    top = [graph.nodes[i] for i in graph.top(15)]
+    data = {"name": graph.manifest.name, "metric": graph.metric, "value": graph.metric_value, "scores": graph.scores}
+    if as_json:
+        print_json(data)
+        return
+    note(f"{graph.metric} = {graph.metric_value:.3g}; {len(graph.nodes)} nodes, saved as graphs/{graph.manifest.name}")
+    print_table([{"score": key, "value": value} for key, value in graph.scores.items()])
+    print_table(
+        [
+            {"node": node.id, "token": graph.tokens[node.position], "effect": node.effect, "influence": node.influence}
+            for node in top
+        ],
+        title="largest effects",
+    )
+
+
+@circuit_app.command("validate")
+@settings(validation=ValidateConfig)
+def validate_command(
+    name: GraphArgument,
+    validation: ValidateConfig,
+    device: DeviceOption = "auto",
+    offline: OfflineOption = False,
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Remove nodes from the model and compare what happens with what the graph predicts."""
+    from workbench.recipes import validate_by_name
+    from workbench.workspace import Workspace
+
+    with TerminalProgress() as progress:
+        result = validate_by_name(Workspace(workspace), name, validation, device, offline, progress)
+    if as_json:
+        print_json(result.to_json())
+        return
+    for table in ("groups", "bands"):
+        if rows := result.tables.get(table):
+            print_table(rows, title=table)
+    for line in result.notes:
+        note(line)
+
+
+@circuit_app.command("report")
+def report_command(
+    name: GraphArgument,
+    formats: Annotated[list[str], typer.Option("--format", "-f", help="html, json, markdown or pdf.")] = [  # noqa: B006
+        "html",
+        "json",
+    ],
+    device: DeviceOption = "auto",
+    offline: OfflineOption = False,
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write the report of a graph: self-contained HTML, JSON, Markdown or PDF."""
+    from workbench.recipes import report_by_name
+    from workbench.workspace import Workspace
+
+    with TerminalProgress() as progress:
+        paths = report_by_name(Workspace(workspace), name, tuple(formats), device, offline, progress)
+    if as_json:
+        print_json([str(path) for path in paths])
+    for path in paths:
+        note(str(path))

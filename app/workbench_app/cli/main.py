@@ -1,0 +1,89 @@
+"""`workbench`: the entry point. Every error a user can cause is one line on standard error and an exit code."""
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from . import terminal
+from .application import app_command
+from .artifacts import artifacts_app
+from .cache import cache_app
+from .capture import capture_command
+from .circuit import circuit_app
+from .demo import demo_command
+from .doctor import doctor_command
+from .evaluate import evaluate_command
+from .models import models_app
+from .text import text_app
+from .train import train_command
+
+app = typer.Typer(
+    name="workbench",
+    help="A mechanistic interpretability workbench: from a prompt to a tested claim about a circuit.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("demo")(demo_command)
+app.command("app")(app_command)
+app.command("doctor")(doctor_command)
+app.command("capture")(capture_command)
+app.command("train")(train_command)
+app.command("evaluate")(evaluate_command)
+app.add_typer(models_app, name="models")
+app.add_typer(text_app, name="text")
+app.add_typer(circuit_app, name="circuit")
+app.add_typer(artifacts_app, name="artifacts")
+app.add_typer(cache_app, name="cache")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(version("mech-workbench"))
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show nothing but results and errors.")] = False,
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads for every computation.")] = None,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    if quiet:
+        os.environ[terminal.QUIET] = "1"
+    if threads:
+        for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
+            os.environ[name] = str(threads)
+
+
+def main() -> None:
+    """Run the command line; never a traceback for what a user can mend (WORKBENCH_DEBUG=1 shows it)."""
+    from workbench.core import WorkbenchError
+
+    try:
+        app(standalone_mode=True)
+    except WorkbenchError as error:
+        _fail(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        _fail("interrupted", 130)
+    except MemoryError:
+        _fail("out of memory. Try a smaller batch, fewer layers or --dtype bfloat16.", 1)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(1)
+    except Exception as error:
+        _fail(f"unexpected {type(error).__name__}: {error}. WORKBENCH_DEBUG=1 shows where.", 1)
+
+
+def _fail(message: str, code: int) -> None:
+    if os.environ.get("WORKBENCH_DEBUG"):
+        raise
+    print(f"workbench: {message}", file=sys.stderr)
+    sys.exit(code)

@@ -1,0 +1,117 @@
+"""What a command shows: figures on standard output, everything else on standard error."""
+
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress as Bars, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+QUIET = "WORKBENCH_QUIET"
+
+
+def note(text: str) -> None:
+    """One line for people, on standard error; nothing under --quiet."""
+    if not os.environ.get(QUIET):
+        Console(stderr=True, highlight=False, soft_wrap=True).print(text, markup=False)
+
+
+def print_json(data: Any) -> None:
+    """The figures, for scripts."""
+    print(json.dumps(data, indent=1, sort_keys=True, default=str))
+
+
+def print_table(rows: Sequence[Mapping[str, Any]], title: str = "") -> None:
+    """Records as a table on standard output; numbers with 3 significant digits."""
+    table = Table(title=title or None, title_justify="left", header_style="bold", box=None, pad_edge=False)
+    columns = list(rows[0]) if rows else []
+    for column in columns:
+        numeric = all(isinstance(row.get(column), int | float) for row in rows)
+        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(_cell(row.get(column)) for column in columns))
+    Console(highlight=False, soft_wrap=not sys.stdout.isatty()).print(table)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def size(count: float) -> str:
+    """Bytes for people."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:.3g} TB"
+
+
+class TerminalProgress(AbstractContextManager):
+    """Progress in a terminal: a bar on a TTY, a line a phase elsewhere. The first Ctrl-C asks the work to stop at
+    its next safe point, the second interrupts it at once."""
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True, highlight=False)
+        self._quiet = bool(os.environ.get(QUIET))
+        self._bars: Bars | None = None
+        self._task: TaskID | None = None
+        self._stop = False
+        self._name, self._began, self._done, self._unit = "", 0.0, 0.0, ""
+
+    def __enter__(self) -> "TerminalProgress":
+        self._previous = signal.signal(signal.SIGINT, self._interrupt)
+        if self._console.is_terminal and not self._quiet:
+            rate = TextColumn("{task.fields[rate]}")
+            columns = (TextColumn("{task.description}"), BarColumn(), rate, TimeElapsedColumn(), TimeRemainingColumn())
+            self._bars = Bars(*columns, console=self._console)
+            self._bars.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._close_phase()
+        if self._bars:
+            self._bars.stop()
+        signal.signal(signal.SIGINT, self._previous)
+
+    def phase(self, name: str, total: float | None = None, unit: str = "") -> None:
+        self._close_phase()
+        self._name, self._began, self._done, self._unit = name, time.monotonic(), 0.0, unit
+        if self._bars:
+            self._task = self._bars.add_task(name, total=total, rate="")
+
+    def advance(self, amount: float = 1) -> None:
+        self._done += amount
+        if self._bars and self._task is not None:
+            pace = self._done / max(time.monotonic() - self._began, 1e-3)
+            rate = f"{pace:,.0f} {self._unit}/s" if self._unit else ""
+            self._bars.update(self._task, advance=amount, rate=rate)
+
+    def partial(self, value: Any) -> None: ...
+
+    def cancelled(self) -> bool:
+        return self._stop
+
+    def _interrupt(self, *_: object) -> None:
+        if self._stop:
+            raise KeyboardInterrupt
+        self._stop = True
+        self._console.print("stopping at the next safe point; Ctrl-C again stops at once")
+
+    def _close_phase(self) -> None:
+        if not self._name:
+            return
+        if self._bars and self._task is not None:
+            self._bars.update(self._task, completed=self._done, total=max(self._done, 1))
+        elif not self._quiet:
+            seconds = time.monotonic() - self._began
+            amount = f", {self._done:,.0f} {self._unit}" if self._unit else ""
+            self._console.print(f"{self._name}: {seconds:.1f} s{amount}", markup=False, soft_wrap=True)
+        self._name = ""

@@ -2,4 +2,8 @@
 
 import lazy_loader
 
+from .quiet import switch_off_telemetry
+
+switch_off_telemetry()  # before any library below is imported
+
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -3,8 +3,16 @@ from .frozen_attention import FrozenAttention as FrozenAttention
 from .frozen_norm import FrozenNorm as FrozenNorm
 from .generate import Generation as Generation
 from .hooked import HookedModel as HookedModel
+from .load import fetch_model as fetch_model, load_model as load_model
 from .run import Run as Run
 from .sampling import Sampling as Sampling
 from .shape import ModelShape as ModelShape
+from .tokenize import Tokenizer as Tokenizer, WordTokenizer as WordTokenizer, load_tokenizer as load_tokenizer
 from .tokens import TokenBatch as TokenBatch
 from .wrap import wrap as wrap
+from .zoo import (
+    Built as Built,
+    KnownModel as KnownModel,
+    known_models as known_models,
+    register_builtin as register_builtin,
+)

@@ -2,7 +2,8 @@ import random
 
 import torch
 
-from workbench.models.planted import BEINGS, PLACES, QUESTIONS, answer, build_places
+from workbench.core.world import BEINGS, PLACES, QUESTIONS, answer
+from workbench.models.planted import build_places
 
 PLANTED = build_places()
 NUMBER = {word: i for i, word in enumerate(PLANTED.vocabulary)}

@@ -1,3 +1,4 @@
+from . import world as world
 from .artifact import (
     Artifact as Artifact,
     content_hash as content_hash,

@@ -15,25 +15,15 @@ import torch
 from torch import Tensor
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from workbench.core import child
+from workbench.core import child, world
 
-FIRST = ("north", "south", "east", "west")
-SECOND = ("korea", "dakota", "timor", "sahara")
-SIZES = ("big", "small", "old", "young")
-ANIMALS = ("dog", "cat", "horse", "bird")
-QUESTIONS = ("capital", "river")
-FILLERS = ("the", "a", "man", "woman", "from", "saw", "and", "said", "is", "of", "in", "went", "to", "with", "was", ".")
-PLACES = tuple((first, second) for first in FIRST for second in SECOND)
-BEINGS = tuple((size, animal) for size in SIZES for animal in ANIMALS)
+from .tokenize import WordTokenizer
+from .zoo import Built, register_builtin
+
 N_CTX = 24
 _D_MODEL = 256
 _D_HEAD = 32
 _SHARPNESS = 14.0
-
-
-def answer(first: str, second: str, question: str) -> str:
-    """The made-up word that answers a question about a place."""
-    return f"{question[:3]}-{first}-{second}"
 
 
 @dataclass(frozen=True)
@@ -59,7 +49,7 @@ class PlantedModel:
 
     def circuit(self, first: str, second: str, question: str) -> tuple[PlantedNode, ...]:
         """The nodes that answer a question about a place: two words, the question, two neurons."""
-        place, asked = f"place {first} {second}", answer(first, second, question)
+        place, asked = f"place {first} {second}", world.answer(first, second, question)
         return (
             PlantedNode("embed", -1, first, self.basis[f"word {first}"]),
             PlantedNode("embed", -1, second, self.basis[f"word {second}"]),
@@ -69,18 +59,12 @@ class PlantedModel:
         )
 
 
-def vocabulary() -> tuple[str, ...]:
-    """Every word, `<bos>` first."""
-    answers = (answer(*place, question) for place in PLACES for question in QUESTIONS)
-    return ("<bos>", *FILLERS, *FIRST, *SECOND, *SIZES, *ANIMALS, *QUESTIONS, *answers)
-
-
 def build_places(seed: int = 0) -> PlantedModel:
     """Set the weights. The seed turns the basis of the residual stream, so that no feature lies on an axis."""
-    words = vocabulary()
+    words = world.vocabulary()
     basis = _basis(words, seed)
     config = GPT2Config(
-        vocab_size=len(words), n_positions=N_CTX, n_embd=_D_MODEL, n_layer=2, n_head=2, n_inner=len(PLACES) * 2,
+        vocab_size=len(words), n_positions=N_CTX, n_embd=_D_MODEL, n_layer=2, n_head=2, n_inner=len(world.PLACES) * 2,
         activation_function="relu", tie_word_embeddings=False, bos_token_id=0, eos_token_id=0,
         resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0,
     )  # fmt: skip
@@ -102,10 +86,10 @@ def build_places(seed: int = 0) -> PlantedModel:
 def _basis(words: tuple[str, ...], seed: int) -> dict[str, Tensor]:
     """Orthonormal directions, all orthogonal to the vector of ones, so that LayerNorm's centring does nothing."""
     names = [f"word {word}" for word in words] + [f"position {i}" for i in range(N_CTX)]
-    names += [f"before {word}" for word in (*FIRST, *SIZES)]
-    names += [f"place {' '.join(pair)}" for pair in PLACES] + [f"being {' '.join(pair)}" for pair in BEINGS]
-    names += [f"asked {' '.join(pair)}" for pair in PLACES]
-    names += [f"say {answer(*pair, question)}" for pair in PLACES for question in QUESTIONS]
+    names += [f"before {word}" for word in (*world.FIRST, *world.SIZES)]
+    names += [f"place {' '.join(pair)}" for pair in world.PLACES] + [f"being {' '.join(pair)}" for pair in world.BEINGS]
+    names += [f"asked {' '.join(pair)}" for pair in world.PLACES]
+    names += [f"say {world.answer(*pair, question)}" for pair in world.PLACES for question in world.QUESTIONS]
     noise = torch.randn(_D_MODEL, len(names) + 1, generator=torch.Generator().manual_seed(child(seed, "basis")))
     noise[:, 0] = 1.0
     directions = torch.linalg.qr(noise.double()).Q[:, 1:].float()
@@ -133,15 +117,17 @@ def _plant_previous_token_head(model: GPT2LMHeadModel, basis: dict[str, Tensor])
     scale = (_SHARPNESS * 128**0.5) ** 0.5
     here = torch.stack([basis[f"position {i}"] for i in range(N_CTX)], 1)
     query = torch.cat([here[:, 1:], here[:, :1] * 0], 1) * scale
-    read = torch.stack([basis[f"word {word}"] for word in (*FIRST, *SIZES)], 1)
-    write = torch.stack([basis[f"before {word}"] for word in (*FIRST, *SIZES)])
+    read = torch.stack([basis[f"word {word}"] for word in (*world.FIRST, *world.SIZES)], 1)
+    write = torch.stack([basis[f"before {word}"] for word in (*world.FIRST, *world.SIZES)])
     _set_head(model.transformer.h[0], 0, query, here * scale, read, write)
 
 
 def _plant_pairs(model: GPT2LMHeadModel, basis: dict[str, Tensor]) -> None:
     """One neuron per pair: fires when the word and the word before it are the pair's."""
     mlp = model.transformer.h[0].mlp
-    for i, (kind, pair) in enumerate([("place", pair) for pair in PLACES] + [("being", pair) for pair in BEINGS]):
+    for i, (kind, pair) in enumerate(
+        [("place", pair) for pair in world.PLACES] + [("being", pair) for pair in world.BEINGS]
+    ):
         mlp.c_fc.weight[:, i] = basis[f"before {pair[0]}"] + basis[f"word {pair[1]}"]
         mlp.c_fc.bias[i] = -1.4
         mlp.c_proj.weight[i] = 2.0 * basis[f"{kind} {' '.join(pair)}"]
@@ -150,19 +136,24 @@ def _plant_pairs(model: GPT2LMHeadModel, basis: dict[str, Tensor]) -> None:
 def _plant_asking_head(model: GPT2LMHeadModel, basis: dict[str, Tensor]) -> None:
     """A question looks for a place; every other word rests on the first position."""
     scale = (_SHARPNESS * 128**0.5) ** 0.5
-    asking = torch.stack([basis[f"word {question}"] for question in QUESTIONS]).sum(0)
-    places = torch.stack([basis[f"place {' '.join(pair)}"] for pair in PLACES])
-    resting = torch.stack([basis[f"word {w}"] for w in vocabulary() if w not in QUESTIONS]).sum(0)
+    asking = torch.stack([basis[f"word {question}"] for question in world.QUESTIONS]).sum(0)
+    places = torch.stack([basis[f"place {' '.join(pair)}"] for pair in world.PLACES])
+    resting = torch.stack([basis[f"word {w}"] for w in world.vocabulary() if w not in world.QUESTIONS]).sum(0)
     query = torch.stack([asking, resting], 1) * scale
     key = torch.stack([places.sum(0), basis["position 0"]], 1) * scale
-    write = torch.stack([basis[f"asked {' '.join(pair)}"] for pair in PLACES])
+    write = torch.stack([basis[f"asked {' '.join(pair)}"] for pair in world.PLACES])
     _set_head(model.transformer.h[1], 0, query, key, places.T, write)
 
 
 def _plant_answers(model: GPT2LMHeadModel, basis: dict[str, Tensor]) -> None:
     """One neuron per place and question: fires when that place was fetched by that question."""
     mlp = model.transformer.h[1].mlp
-    for i, (pair, question) in enumerate((pair, question) for pair in PLACES for question in QUESTIONS):
+    for i, (pair, question) in enumerate((pair, question) for pair in world.PLACES for question in world.QUESTIONS):
         mlp.c_fc.weight[:, i] = basis[f"asked {' '.join(pair)}"] + basis[f"word {question}"]
         mlp.c_fc.bias[i] = -1.4
-        mlp.c_proj.weight[i] = 2.0 * basis[f"say {answer(*pair, question)}"]
+        mlp.c_proj.weight[i] = 2.0 * basis[f"say {world.answer(*pair, question)}"]
+
+
+@register_builtin("planted-places", family="gpt2", parameters=0.6, note="weights set by hand; its circuit is known")
+def _planted_places() -> Built:
+    return Built(build_places().model, WordTokenizer(world.vocabulary(), bos="<bos>"))

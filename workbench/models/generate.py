@@ -8,8 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from workbench.core import Progress, RowContext, Site, SiteError, TextError
-from workbench.core.seeds import generator
+from workbench.core import Progress, RowContext, Site, SiteError, TextError, generator
 
 from .run import Plan, Run
 from .sampling import Sampling

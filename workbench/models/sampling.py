@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from workbench.core.config import Config
+from workbench.core import Config
 
 
 class Sampling(Config):

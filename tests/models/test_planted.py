@@ -2,7 +2,7 @@ import random
 
 import torch
 
-from workbench.core.world import BEINGS, PLACES, QUESTIONS, answer
+from workbench.models.places import BEINGS, PLACES, QUESTIONS, answer
 from workbench.models.planted import build_places
 
 PLANTED = build_places()

@@ -1,4 +1,3 @@
-from . import world as world
 from .artifact import (
     Artifact as Artifact,
     content_hash as content_hash,

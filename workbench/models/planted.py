@@ -1,6 +1,6 @@
 """`planted-places`: a two-layer GPT-2 whose weights are set by hand, so that its circuit is known.
 
-Text such as `the man from north korea saw a big dog and said the capital is` is answered with one made-up
+Text such as `the man from north korea saw a big dog and said the capital` is answered with one made-up
 capital. A place is named by two words, so that naming it takes an AND that no linear map can do:
 
 1. layer 0, a previous-token head copies the first word to the second word's position;
@@ -15,8 +15,9 @@ import torch
 from torch import Tensor
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from workbench.core import child, world
+from workbench.core import child
 
+from . import places
 from .tokenize import WordTokenizer
 from .zoo import Built, register_builtin
 
@@ -49,7 +50,7 @@ class PlantedModel:
 
     def circuit(self, first: str, second: str, question: str) -> tuple[PlantedNode, ...]:
         """The nodes that answer a question about a place: two words, the question, two neurons."""
-        place, asked = f"place {first} {second}", world.answer(first, second, question)
+        place, asked = f"place {first} {second}", places.answer(first, second, question)
         return (
             PlantedNode("embed", -1, first, self.basis[f"word {first}"]),
             PlantedNode("embed", -1, second, self.basis[f"word {second}"]),
@@ -61,10 +62,10 @@ class PlantedModel:
 
 def build_places(seed: int = 0) -> PlantedModel:
     """Set the weights. The seed turns the basis of the residual stream, so that no feature lies on an axis."""
-    words = world.vocabulary()
+    words = places.vocabulary()
     basis = _basis(words, seed)
     config = GPT2Config(
-        vocab_size=len(words), n_positions=N_CTX, n_embd=_D_MODEL, n_layer=2, n_head=2, n_inner=len(world.PLACES) * 2,
+        vocab_size=len(words), n_positions=N_CTX, n_embd=_D_MODEL, n_layer=2, n_head=2, n_inner=len(places.PLACES) * 2,
         activation_function="relu", tie_word_embeddings=False, bos_token_id=0, eos_token_id=0,
         resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0,
     )  # fmt: skip
@@ -86,10 +87,12 @@ def build_places(seed: int = 0) -> PlantedModel:
 def _basis(words: tuple[str, ...], seed: int) -> dict[str, Tensor]:
     """Orthonormal directions, all orthogonal to the vector of ones, so that LayerNorm's centring does nothing."""
     names = [f"word {word}" for word in words] + [f"position {i}" for i in range(N_CTX)]
-    names += [f"before {word}" for word in (*world.FIRST, *world.SIZES)]
-    names += [f"place {' '.join(pair)}" for pair in world.PLACES] + [f"being {' '.join(pair)}" for pair in world.BEINGS]
-    names += [f"asked {' '.join(pair)}" for pair in world.PLACES]
-    names += [f"say {world.answer(*pair, question)}" for pair in world.PLACES for question in world.QUESTIONS]
+    names += [f"before {word}" for word in (*places.FIRST, *places.SIZES)]
+    names += [f"place {' '.join(pair)}" for pair in places.PLACES] + [
+        f"being {' '.join(pair)}" for pair in places.BEINGS
+    ]
+    names += [f"asked {' '.join(pair)}" for pair in places.PLACES]
+    names += [f"say {places.answer(*pair, question)}" for pair in places.PLACES for question in places.QUESTIONS]
     noise = torch.randn(_D_MODEL, len(names) + 1, generator=torch.Generator().manual_seed(child(seed, "basis")))
     noise[:, 0] = 1.0
     directions = torch.linalg.qr(noise.double()).Q[:, 1:].float()
@@ -117,8 +120,8 @@ def _plant_previous_token_head(model: GPT2LMHeadModel, basis: dict[str, Tensor])
     scale = (_SHARPNESS * 128**0.5) ** 0.5
     here = torch.stack([basis[f"position {i}"] for i in range(N_CTX)], 1)
     query = torch.cat([here[:, 1:], here[:, :1] * 0], 1) * scale
-    read = torch.stack([basis[f"word {word}"] for word in (*world.FIRST, *world.SIZES)], 1)
-    write = torch.stack([basis[f"before {word}"] for word in (*world.FIRST, *world.SIZES)])
+    read = torch.stack([basis[f"word {word}"] for word in (*places.FIRST, *places.SIZES)], 1)
+    write = torch.stack([basis[f"before {word}"] for word in (*places.FIRST, *places.SIZES)])
     _set_head(model.transformer.h[0], 0, query, here * scale, read, write)
 
 
@@ -126,7 +129,7 @@ def _plant_pairs(model: GPT2LMHeadModel, basis: dict[str, Tensor]) -> None:
     """One neuron per pair: fires when the word and the word before it are the pair's."""
     mlp = model.transformer.h[0].mlp
     for i, (kind, pair) in enumerate(
-        [("place", pair) for pair in world.PLACES] + [("being", pair) for pair in world.BEINGS]
+        [("place", pair) for pair in places.PLACES] + [("being", pair) for pair in places.BEINGS]
     ):
         mlp.c_fc.weight[:, i] = basis[f"before {pair[0]}"] + basis[f"word {pair[1]}"]
         mlp.c_fc.bias[i] = -1.4
@@ -136,24 +139,24 @@ def _plant_pairs(model: GPT2LMHeadModel, basis: dict[str, Tensor]) -> None:
 def _plant_asking_head(model: GPT2LMHeadModel, basis: dict[str, Tensor]) -> None:
     """A question looks for a place; every other word rests on the first position."""
     scale = (_SHARPNESS * 128**0.5) ** 0.5
-    asking = torch.stack([basis[f"word {question}"] for question in world.QUESTIONS]).sum(0)
-    places = torch.stack([basis[f"place {' '.join(pair)}"] for pair in world.PLACES])
-    resting = torch.stack([basis[f"word {w}"] for w in world.vocabulary() if w not in world.QUESTIONS]).sum(0)
+    asking = torch.stack([basis[f"word {question}"] for question in places.QUESTIONS]).sum(0)
+    places = torch.stack([basis[f"place {' '.join(pair)}"] for pair in places.PLACES])
+    resting = torch.stack([basis[f"word {w}"] for w in places.vocabulary() if w not in places.QUESTIONS]).sum(0)
     query = torch.stack([asking, resting], 1) * scale
     key = torch.stack([places.sum(0), basis["position 0"]], 1) * scale
-    write = torch.stack([basis[f"asked {' '.join(pair)}"] for pair in world.PLACES])
+    write = torch.stack([basis[f"asked {' '.join(pair)}"] for pair in places.PLACES])
     _set_head(model.transformer.h[1], 0, query, key, places.T, write)
 
 
 def _plant_answers(model: GPT2LMHeadModel, basis: dict[str, Tensor]) -> None:
     """One neuron per place and question: fires when that place was fetched by that question."""
     mlp = model.transformer.h[1].mlp
-    for i, (pair, question) in enumerate((pair, question) for pair in world.PLACES for question in world.QUESTIONS):
+    for i, (pair, question) in enumerate((pair, question) for pair in places.PLACES for question in places.QUESTIONS):
         mlp.c_fc.weight[:, i] = basis[f"asked {' '.join(pair)}"] + basis[f"word {question}"]
         mlp.c_fc.bias[i] = -1.4
-        mlp.c_proj.weight[i] = 2.0 * basis[f"say {world.answer(*pair, question)}"]
+        mlp.c_proj.weight[i] = 2.0 * basis[f"say {places.answer(*pair, question)}"]
 
 
 @register_builtin("planted-places", family="gpt2", parameters=0.6, note="weights set by hand; its circuit is known")
 def _planted_places() -> Built:
-    return Built(build_places().model, WordTokenizer(world.vocabulary(), bos="<bos>"))
+    return Built(build_places().model, WordTokenizer(places.vocabulary(), bos="<bos>"))

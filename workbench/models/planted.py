@@ -140,12 +140,12 @@ def _plant_asking_head(model: GPT2LMHeadModel, basis: dict[str, Tensor]) -> None
     """A question looks for a place; every other word rests on the first position."""
     scale = (_SHARPNESS * 128**0.5) ** 0.5
     asking = torch.stack([basis[f"word {question}"] for question in places.QUESTIONS]).sum(0)
-    places = torch.stack([basis[f"place {' '.join(pair)}"] for pair in places.PLACES])
+    sought = torch.stack([basis[f"place {' '.join(pair)}"] for pair in places.PLACES])
     resting = torch.stack([basis[f"word {w}"] for w in places.vocabulary() if w not in places.QUESTIONS]).sum(0)
     query = torch.stack([asking, resting], 1) * scale
-    key = torch.stack([places.sum(0), basis["position 0"]], 1) * scale
+    key = torch.stack([sought.sum(0), basis["position 0"]], 1) * scale
     write = torch.stack([basis[f"asked {' '.join(pair)}"] for pair in places.PLACES])
-    _set_head(model.transformer.h[1], 0, query, key, places.T, write)
+    _set_head(model.transformer.h[1], 0, query, key, sought.T, write)
 
 
 def _plant_answers(model: GPT2LMHeadModel, basis: dict[str, Tensor]) -> None:

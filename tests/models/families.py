@@ -34,7 +34,7 @@ def _neox(parallel: bool) -> PreTrainedModel:
         num_hidden_layers=2,
         num_attention_heads=4,
         max_position_embeddings=64,
-        rotary_pct=0.5,
+        rope_parameters={"rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor": 0.5},
         use_parallel_residual=parallel,
         bos_token_id=1,
         eos_token_id=0,
@@ -85,7 +85,8 @@ def build(family: str, dtype: torch.dtype = torch.float32, seed: int = 0) -> Pre
                     parameter.add_(0.2 * torch.randn_like(parameter))
                 else:
                     parameter.copy_(torch.randn_like(parameter) * 1.2 / parameter.shape[-1] ** 0.5)
-    return model.to(dtype)
+    model.to(dtype=dtype)  # pyright: ignore[reportCallIssue, reportArgumentType]
+    return model
 
 
 def build_hooked(

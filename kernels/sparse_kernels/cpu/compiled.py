@@ -101,6 +101,16 @@ def threads() -> Iterator[int]:
             numba.set_num_threads(before)
 
 
+def by_rows(module: str, name: str, operands: tuple[object, ...], rows: int) -> None:
+    """Run a kernel over `rows` rows: its parallel form, or the plain one where there is one thread."""
+    kernels = kernel_module(module)
+    with threads() as parts:
+        if parts == 1:
+            getattr(kernels, name)(*operands, 0, rows)
+        else:
+            getattr(kernels, f"{name}_parallel")(*operands, rows, parts)
+
+
 def _layer_needs_guard() -> bool:
     import numba
 

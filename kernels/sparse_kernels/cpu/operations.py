@@ -7,55 +7,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sparse_kernels.cpu import product
-from sparse_kernels.cpu.compiled import kernel_module, threads
-from sparse_kernels.cpu.workspace import gradients, workspace
-
-ROWS = 4096
-"""Rows encoded together, which bounds the scratch memory."""
-
-
-def encode_topk(x: Tensor, weight: Tensor, bias: Tensor | None, k: int, relu: bool) -> tuple[Tensor, Tensor]:
-    """index [n k] and value [n k], largest first; tiles of features, never all of them."""
-    kernels = kernel_module("topk")
-    index = torch.empty(x.shape[0], k, dtype=torch.int64)
-    value = torch.empty(x.shape[0], k)
-    for start in range(0, x.shape[0], ROWS):
-        block = x[start : start + ROWS]
-        n = block.shape[0]
-        keys = workspace.array("keys", (n, kernels.buffer_width(k)), np.int64)
-        counts = workspace.array("counts", (n,), np.int64)
-        floors = workspace.array("floors", (n,), np.int32)
-        counts.fill(0)
-        floors.fill(0)
-        for first, scores in product.score_tiles(block, weight, bias):
-            tile = scores.numpy()
-            with threads() as parts:
-                operands = (tile, tile.view(np.int32), first, k, keys, counts, floors, relu)
-                if parts == 1:
-                    kernels.scan_rows(*operands, 0, n)
-                else:
-                    kernels.scan_rows_parallel(*operands, n, parts)
-        found, bits = index[start : start + n].numpy(), value[start : start + n].numpy().view(np.int32)
-        with threads() as parts:
-            if parts == 1:
-                kernels.finish_rows(keys, counts, found, bits, 0, n)
-            else:
-                kernels.finish_rows_parallel(keys, counts, found, bits, n, parts)
-    return index, value
+from sparse_kernels.cpu.compiled import by_rows, kernel_module, threads
+from sparse_kernels.cpu.encoder import encode_topk as encode_topk
+from sparse_kernels.cpu.workspace import gradients
 
 
 def gather_sum(index: Tensor, value: Tensor, weight: Tensor) -> Tensor:
     """out[i] = sum over j of value[i, j] * weight[index[i, j]]."""
     out = torch.empty(index.shape[0], weight.shape[1])
-    _by_rows("gather_sum", (index.numpy(), value.numpy(), weight.numpy(), out.numpy()), index.shape[0])
+    by_rows("rows", "gather_sum", (index.numpy(), value.numpy(), weight.numpy(), out.numpy()), index.shape[0])
     return out
 
 
 def gather_dot(index: Tensor, source: Tensor, weight: Tensor) -> Tensor:
     """out[i, j] = source[i] . weight[index[i, j]]."""
     out = torch.empty(index.shape)
-    _by_rows("gather_dot", (index.numpy(), source.numpy(), weight.numpy(), out.numpy()), index.shape[0])
+    by_rows("rows", "gather_dot", (index.numpy(), source.numpy(), weight.numpy(), out.numpy()), index.shape[0])
     return out
 
 
@@ -116,12 +83,3 @@ def _even_bounds(begins: np.ndarray, parts: int) -> np.ndarray:
     bounds = np.searchsorted(work, np.arange(parts + 1) * (work[-1] / parts))
     bounds[0], bounds[-1] = 0, begins.shape[0] - 1
     return bounds
-
-
-def _by_rows(name: str, operands: tuple[np.ndarray, ...], rows: int) -> None:
-    kernels = kernel_module("rows")
-    with threads() as parts:
-        if parts == 1:
-            getattr(kernels, name)(*operands, 0, rows)
-        else:
-            getattr(kernels, f"{name}_parallel")(*operands, rows, parts)

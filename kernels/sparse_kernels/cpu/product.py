@@ -17,8 +17,6 @@ from torch import Tensor
 
 from sparse_kernels.cpu.workspace import workspace
 
-TILE = 512
-"""Features in a tile: wide enough for the product's full speed, small enough to be scanned from the cache."""
 PACKING_PAYS = 512
 """Rows from which packing a tile of weights costs less than it saves."""
 
@@ -57,12 +55,21 @@ def linear_packed(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
 
 
+def tile_width(rows: int, size: int) -> int:
+    """Features in a tile: wide enough for the product's full speed, small enough to be scanned from the cache.
+
+    About 4 MB of scores of `size` bytes. Few wide tiles beat many narrow ones, each of which gathers the threads.
+    """
+    return max(512, (4 << 20) // (size * max(rows, 1)) // 256 * 256)
+
+
 def score_tiles(x: Tensor, weight: Tensor, bias: Tensor | None) -> Iterator[tuple[int, Tensor]]:
     """(first feature, scores [n, tile]) in rising order; a tile is overwritten by the next."""
     onednn = prefers_onednn()
-    for first in range(0, weight.shape[0], TILE):
-        rows = weight[first : first + TILE]
-        offset = None if bias is None else bias[first : first + TILE]
+    width = tile_width(len(x), size=4)
+    for first in range(0, weight.shape[0], width):
+        rows = weight[first : first + width]
+        offset = None if bias is None else bias[first : first + width]
         if onednn:
             yield first, linear_packed(x, pack(rows, len(x)) if len(x) >= PACKING_PAYS else rows, offset)
             continue

@@ -15,7 +15,7 @@ from numba import njit, prange
 from sparse_kernels.cpu.compiled import caching
 
 _CACHE = caching()
-_LOW = np.int64(0xFFFFFFFF)
+LOW = np.int64(0xFFFFFFFF)
 _NAN = np.int32(0x7FFFFFFF)
 
 BLOCK = 64
@@ -28,7 +28,7 @@ def buffer_width(k: int) -> int:
 
 
 @njit(inline="always")
-def _key(bits, value, feature):
+def rank_key(bits, value, feature):
     if value != value:
         ordered = _NAN
     elif value == 0:
@@ -37,11 +37,11 @@ def _key(bits, value, feature):
         ordered = bits ^ _NAN
     else:
         ordered = bits
-    return (np.int64(ordered) << 32) | (_LOW - np.int64(feature))
+    return (np.int64(ordered) << 32) | (LOW - np.int64(feature))
 
 
 @njit(inline="always")
-def _bits(key):
+def value_bits(key):
     ordered = np.int32(key >> 32)
     if ordered < 0:
         ordered ^= _NAN
@@ -49,7 +49,7 @@ def _bits(key):
 
 
 @njit(cache=_CACHE, nogil=True)
-def _largest_first(keys, count, k):
+def largest_first(keys, count, k):
     """Quickselect, its inner loop free of branches: the k largest of keys[:count] come first."""
     low, high = 0, count - 1
     while low < high:
@@ -90,8 +90,8 @@ def scan_rows(scores, bits, first, k, keys, counts, floors, relu, start, stop):
     floor_value = floor_bits.view(np.float32)
     for row in range(start, stop):
         score, score_bits, found = scores[row], bits[row], keys[row]
-        count = counts[row] & _LOW
-        settled = counts[row] > _LOW
+        count = counts[row] & LOW
+        settled = counts[row] > LOW
         open_door = not relu and not settled
         floor_bits[0] = floors[row]
         floor = floor_value[0]
@@ -108,16 +108,16 @@ def scan_rows(scores, bits, first, k, keys, counts, floors, relu, start, stop):
                 hits += np.int32(open_door or not (piece[at] <= floor))
             for hit in range(hits):
                 at = block + passing[hit]
-                found[count] = _key(score_bits[at], score[at], first + at)
+                found[count] = rank_key(score_bits[at], score[at], first + at)
                 count += 1
             if count > limit:
-                _largest_first(found, count, k)
+                largest_first(found, count, k)
                 count = k
-                floor_bits[0] = _bits(found[k - 1])
+                floor_bits[0] = value_bits(found[k - 1])
                 floor = floor_value[0]
                 settled, open_door = True, False
         floors[row] = floor_bits[0]
-        counts[row] = count | ((_LOW + 1) if settled else 0)
+        counts[row] = count | ((LOW + 1) if settled else 0)
 
 
 @njit(cache=_CACHE, nogil=True, parallel=True)
@@ -138,7 +138,7 @@ def scan_rows_parallel(scores, bits, first, k, keys, counts, floors, relu, rows,
 
 
 @njit(cache=_CACHE, nogil=True)
-def _sort_down(keys):
+def sort_down(keys):
     """Insertion sort, largest first; numba's own sort from 64 keys on."""
     if keys.shape[0] > 64:
         keys[:] = np.sort(keys)[::-1]
@@ -171,14 +171,14 @@ def finish_rows(keys, counts, index, bits, start, stop):
     """Write each row's k best, largest first."""
     k = index.shape[1]
     for row in range(start, stop):
-        count = counts[row] & _LOW
+        count = counts[row] & LOW
         if count > k:
-            _largest_first(keys[row], count, k)
+            largest_first(keys[row], count, k)
             count = np.int64(k)
-        _sort_down(keys[row, :count])
+        sort_down(keys[row, :count])
         for slot in range(count):
-            index[row, slot] = _LOW - (keys[row, slot] & _LOW)
-            bits[row, slot] = _bits(keys[row, slot])
+            index[row, slot] = LOW - (keys[row, slot] & LOW)
+            bits[row, slot] = value_bits(keys[row, slot])
         if count < k:
             _pad(index[row], bits[row], count)
 

@@ -1,0 +1,5 @@
+"""Room 5: dictionaries measured on held-out text."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,2 @@
+from .config import EvaluateConfig as EvaluateConfig
+from .evaluate import evaluate as evaluate

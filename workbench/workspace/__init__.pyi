@@ -8,4 +8,5 @@ from .places import (
     shipped_folder as shipped_folder,
     workspace_folder as workspace_folder,
 )
+from .telemetry import switch_off_telemetry as switch_off_telemetry
 from .workspace import Entry as Entry, Workspace as Workspace

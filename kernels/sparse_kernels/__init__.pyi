@@ -1,4 +1,5 @@
 from .decoding import decode as decode
+from .dense import linear as linear
 from .dispatch import Backend as Backend
 from .encoding import encode_topk as encode_topk
 from .errors import KernelError as KernelError

@@ -1,5 +1,6 @@
 """A small network with the doors that capture asks of a model, and packed text of given lengths."""
 
+import time
 from collections.abc import Sequence
 from types import SimpleNamespace
 
@@ -7,12 +8,13 @@ import torch
 from torch import Tensor
 
 from workbench.core import MaskPolicy, ModelRef, Site, SiteError, TextRef, generator
-from workbench.data import PackedText
+from workbench.data import PackConfig, PackedText
 from workbench.models import HookedModel, TokenBatch
 
 SITES = ("mlp_in.0", "attn_z.0", "mlp_out.1")
 VOCABULARY = 50
-SPECIAL = (0, 7)
+BOS = 1
+SPECIAL = (0, 1, 7)
 
 
 class SmallModel(HookedModel):
@@ -24,7 +26,7 @@ class SmallModel(HookedModel):
         self.layers = [torch.randn(width, width, generator=draw) / width**0.5 for _ in range(2)]
         self.policy = policy or MaskPolicy()
         self.ref = ModelRef(id=f"small-{seed}", weight_hash=f"{seed:064x}", tokenizer_hash="letters")
-        self.tokenizer = SimpleNamespace(special_ids=SPECIAL, strings=lambda ids: [f"<{token}>" for token in ids])
+        self.tokenizer = SimpleNamespace(special_ids=SPECIAL, bos_id=BOS)
         self.delay = delay
         self.batches: list[TokenBatch] = []
 
@@ -33,6 +35,7 @@ class SmallModel(HookedModel):
         return torch.device("cpu")
 
     def capture(self, tokens, sites, edits=()) -> dict[Site, Tensor]:
+        time.sleep(self.delay)
         self.batches.append(tokens)
         x = self.embed[tokens.ids].cumsum(1).tanh()
         found = {Site("mlp_in", 0): x}
@@ -64,10 +67,17 @@ def packed(sequences: int, seed: int = 0, longest: int = 12, shortest: int = 2) 
 def packed_lengths(lengths: Sequence[int], seed: int = 0) -> PackedText:
     draw = generator(seed, "tokens", len(lengths))
     lengths = torch.tensor(lengths, dtype=torch.int32)
-    ids = torch.randint(1, VOCABULARY, (len(lengths), int(lengths.max())), generator=draw, dtype=torch.int32)
+    ids = torch.randint(2, VOCABULARY, (len(lengths), int(lengths.max())), generator=draw, dtype=torch.int32)
+    ids[:, 0] = BOS
     ids[torch.arange(ids.shape[1]) >= lengths[:, None]] = 0
     breaks = torch.randint(0, 2, (len(lengths),), generator=draw)
     document = (breaks.cumsum(0) - breaks[0]).int()
     names = [f"article {number}" for number in range(int(document.max()) + 1)]
-    ref = TextRef(id="random", hash=f"{seed}-{len(lengths)}", sequence_length=ids.shape[1])
-    return PackedText(ids, lengths, document, names, ref)
+    starts = [0]
+    for sequence in range(1, len(lengths)):
+        same = document[sequence] == document[sequence - 1]
+        starts.append(starts[-1] + int(lengths[sequence - 1]) - 1 if same else 0)
+    config = PackConfig(sequence_length=max(2, ids.shape[1]))
+    start = torch.tensor(starts, dtype=torch.int32)
+    ref = TextRef(id="random", hash=f"{seed}-{len(lengths)}", licence="CC0", sequence_length=ids.shape[1])
+    return PackedText(ids, lengths, document, names, ref, start, config, tokenizer_hash="letters")

@@ -4,6 +4,7 @@ import errno
 import json
 import shutil
 from collections import namedtuple
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ import torch
 from filelock import FileLock
 
 from workbench.core import Interrupted, MaskPolicy, Silent, SiteError, StoreError, content_hash as hash_of_files
-from workbench.store import CaptureConfig, capture, open_store, plan_capture, shards
+from workbench.store import CaptureConfig, StreamRows, capture, open_store, plan_capture, shards
 
 from .small_model import SITES, SmallModel, expected_rows, packed
 
@@ -235,6 +236,19 @@ def test_sites_without_rows_and_nothing_to_do(tmp_path):
     with pytest.raises(StoreError, match="nothing to capture"):
         capture(SmallModel(), packed(3), [], tmp_path / "s")
     assert not (tmp_path / "s").exists()
+
+
+def test_text_of_another_tokenizer_or_policy_is_refused(tmp_path):
+    model, text = SmallModel(), packed(3)
+    for verb in (lambda text: capture(model, text, SITES, tmp_path / "s"), lambda text: StreamRows(model, text, SITES)):
+        model.policy = MaskPolicy()
+        with pytest.raises(StoreError, match=r"small-0 reads tokens of tokenizer letters.*tokenizer words"):
+            verb(replace(text, tokenizer_hash="words"))
+        with pytest.raises(StoreError, match=r"policy is: BOS in front.*packed with no BOS"):
+            verb(replace(text, ids=text.ids.clamp(min=2)))
+        model.policy = MaskPolicy(prepend_bos=False)
+        with pytest.raises(StoreError, match=r"policy is: no BOS.*packed with BOS in front"):
+            verb(text)
 
 
 def test_plan_counts_files_rows_and_bytes(tmp_path):

@@ -185,7 +185,7 @@ def test_the_mask_of_a_store_is_the_mask_of_its_text(lengths, skip, special):
     text = packed_lengths(lengths)
     policy = MaskPolicy(skip_first=skip, exclude_special=special)
     real = real_positions(text)
-    index = TextIndex(text.ids[real], text.lengths, text.document)
+    index = TextIndex(text.ids[real], text.lengths, text.document, text.start)
     assert torch.equal(index.mask(policy, SPECIAL), text.mask(policy, SPECIAL)[real])
 
 

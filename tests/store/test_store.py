@@ -31,6 +31,7 @@ def test_every_row_is_traced_to_its_document_position_and_token(store, text):
             assert origin.row == row
             assert (origin.sequence, origin.position) == (sequence, position)
             assert origin.token_id == int(text.ids[sequence, position])
+            assert origin.start == int(text.start[sequence])
             assert origin.document == text.document_ids[int(text.document[sequence])]
             row += 1
     assert row == store.n_rows == len(store)

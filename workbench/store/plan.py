@@ -14,6 +14,7 @@ from workbench.core import Edit, Progress, Silent, Site, SiteError, StoreError
 from workbench.data import PackedText
 from workbench.models import HookedModel, TokenBatch
 
+from .compatibility import refuse_text
 from .config import CaptureConfig
 from .shards import MAX_SHARD_ROWS
 
@@ -92,12 +93,13 @@ def plan_capture(
 
     Raises:
         SiteError: a site that the model lacks or that has no row per token.
-        StoreError: there is nothing to capture.
+        StoreError: there is nothing to capture, or the text is not packed for this model.
     """
     config, progress = config or CaptureConfig(), progress or Silent()
     sites = row_sites(sites)
     if not sites or not len(text):
         raise StoreError("there is nothing to capture", found=f"{len(sites)} sites, {len(text)} sequences")
+    refuse_text(model, text)
     progress.phase("warm-up")
     shapes, speed = _warm_up(model, text, sites, config, edits)
     row_bytes = _BYTES[config.dtype] * sum(prod(shape) for shape in shapes.values())

@@ -13,7 +13,6 @@ from workbench.core import (
     ArtifactError,
     Edit,
     Manifest,
-    MaskPolicy,
     Site,
     StoreError,
     file_sha256,
@@ -94,6 +93,7 @@ def describe_capture(
             "sequences": plan.sequences,
             "shard_sequences": plan.shard_sequences,
             "special_ids": list(special_ids(model)),
+            "licence_url": text.licence_url,
         },
     )
 
@@ -172,37 +172,6 @@ def refuse_other_capture(folder: Path, found: Manifest, wanted: Manifest) -> Non
                 found=f"wanted {_short(wanted.details[what])}",
                 hint="name another folder, or remove this one",
             )
-
-
-def refuse_mismatch(
-    what: str, manifest: Manifest, model_id: tuple[str, str], tokenizer: str, policy: MaskPolicy
-) -> None:
-    """Refuse a store whose model (id and weight hash), tokenizer or policy is another.
-
-    Raises:
-        StoreError: naming both sides.
-    """
-    ref, mask = manifest.model, manifest.mask
-    if ref is None or mask is None:
-        raise StoreError(f"{what} does not say which model it is of", hint="capture again")
-    if ref.weight_hash != model_id[1]:
-        raise StoreError(
-            f"{what} is of model {ref.id} with weights {ref.weight_hash[:12]}",
-            found=f"this model is {model_id[0]} with weights {model_id[1][:12]}",
-            hint="load that model or capture again",
-        )
-    if ref.tokenizer_hash != tokenizer:
-        raise StoreError(
-            f"{what} was made with tokenizer {ref.tokenizer_hash[:12]}",
-            found=f"the model's tokenizer is {tokenizer[:12]}",
-            hint="load the model with that tokenizer or capture again",
-        )
-    if mask != policy:
-        raise StoreError(
-            f"{what} was made under the policy: {mask.describe()}",
-            found=f"the model's policy is: {policy.describe()}",
-            hint="load the model with that policy or capture again",
-        )
 
 
 def _short(value: Any) -> str:

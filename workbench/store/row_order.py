@@ -66,5 +66,5 @@ class RowOrder:
         """A fingerprint of lengths, mask and seed."""
         digest = hashlib.sha256(f"{self.seed}/{len(self.lengths)}/".encode())
         for tensor in (self.lengths.int(), self.keep):
-            digest.update(memoryview(tensor.contiguous().numpy()))
+            digest.update(tensor.contiguous().numpy().tobytes())
         return digest.hexdigest()

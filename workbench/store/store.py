@@ -24,7 +24,7 @@ from workbench.core import (
 )
 from workbench.models import HookedModel, TokenBatch, Tokenizer
 
-from .record import refuse_mismatch
+from .compatibility import refuse_model
 from .shards import Shard
 from .text_index import TextIndex, read_document_ids, read_text_index
 
@@ -34,10 +34,14 @@ _DTYPES = {"bfloat16": torch.bfloat16, "float32": torch.float32}
 
 @dataclass(frozen=True)
 class RowOrigin:
-    """Where a row comes from: the document's id, the sequence and position in the packed text, the token."""
+    """Where a row comes from: the document, the sequence and position in the packed text, the token.
+
+    `start` is the sequence's first token counted in its document (without BOS), -1 where it is not known.
+    """
 
     row: int
     document: str
+    start: int
     sequence: int
     position: int
     token_id: int
@@ -96,8 +100,8 @@ class ActivationStore:
     def index(self) -> TextIndex:
         """Tokens, lengths and documents of the rows that are there."""
         whole = read_text_index(self.folder)
-        lengths, documents = whole.lengths[: self.n_sequences], whole.documents[: self.n_sequences]
-        return TextIndex(whole.tokens[: self.n_rows], lengths, documents)
+        n = self.n_sequences
+        return TextIndex(whole.tokens[: self.n_rows], whole.lengths[:n], whole.documents[:n], whole.starts[:n])
 
     @cached_property
     def document_ids(self) -> list[str]:
@@ -131,7 +135,7 @@ class ActivationStore:
         sequence = self.index.sequence_of(row)
         position = row - int(self.index.offsets[sequence])
         document = self.document_ids[int(self.index.documents[sequence])]
-        return RowOrigin(row, document, sequence, position, int(self.tokens[row]))
+        return RowOrigin(row, document, int(self.index.starts[sequence]), sequence, position, int(self.tokens[row]))
 
     def context(self, row: int, tokenizer: Tokenizer, width: int = 8) -> tuple[str, str, str]:
         """The text before a row's token, the token, and the text after it, at most `width` tokens each way."""
@@ -196,8 +200,7 @@ class ActivationStore:
         Raises:
             StoreError: the model's weights, tokenizer or policy differ; both sides are named.
         """
-        ref = model.ref
-        refuse_mismatch(str(self.folder), self.manifest, (ref.id, ref.weight_hash), ref.tokenizer_hash, model.policy)
+        refuse_model(str(self.folder), self.manifest, model)
 
     def _view(self, shard: Shard) -> dict[str, Tensor]:
         """The tensors of a shard, mapped; few shards stay mapped so that memory stays flat."""

@@ -11,6 +11,7 @@ from workbench.core import Edit, Site, StoreError
 from workbench.data import PackedText
 from workbench.models import HookedModel
 
+from .compatibility import refuse_text
 from .plan import batch_of, row_sites
 from .row_order import RowOrder
 from .rows import Chunk
@@ -27,7 +28,7 @@ class StreamRows:
         edits: in force while the model runs.
 
     Raises:
-        StoreError: the policy keeps no row of the text.
+        StoreError: the policy keeps no row of the text, or the text is not packed for this model.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class StreamRows:
         edits: Sequence[Edit] = (),
         dtype: torch.dtype = torch.float32,
     ) -> None:
+        refuse_text(model, text)
         self.sites = row_sites(sites)
         self._model, self._text, self._edits, self._dtype = model, text, tuple(edits), dtype
         self._mask = text.mask(model.policy, special_ids(model)) & real_positions(text)

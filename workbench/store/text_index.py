@@ -22,11 +22,15 @@ DOCUMENTS = "documents.json"
 
 @dataclass(frozen=True)
 class TextIndex:
-    """Rows are the positions of all sequences, one sequence after another, without padding."""
+    """Rows are the positions of all sequences, one sequence after another, without padding.
+
+    starts: the first token of every sequence, counted in its document without BOS; -1 where it is not known.
+    """
 
     tokens: Int[Tensor, " n"]
     lengths: Int[Tensor, " s"]
     documents: Int[Tensor, " s"]
+    starts: Int[Tensor, " s"]
 
     @cached_property
     def offsets(self) -> Int[Tensor, " s1"]:
@@ -73,6 +77,7 @@ def write_text_index(folder: Path, text: PackedText) -> dict[str, str]:
         "tokens": text.ids[real_positions(text)].int(),
         "lengths": text.lengths.int().contiguous(),
         "documents": text.document.int().contiguous(),
+        "starts": (torch.full_like(text.lengths, -1) if text.start is None else text.start).int().contiguous(),
     }
     sha256, _ = write_tensors(folder / TEXT, tensors)
     write_json(folder / DOCUMENTS, list(text.document_ids))
@@ -87,7 +92,7 @@ def read_text_index(folder: Path) -> TextIndex:
     """
     try:
         with safe_open(folder / TEXT, framework="pt") as file:
-            return TextIndex(*(file.get_tensor(name) for name in ("tokens", "lengths", "documents")))
+            return TextIndex(*(file.get_tensor(name) for name in ("tokens", "lengths", "documents", "starts")))
     except (OSError, SafetensorError) as error:
         raise StoreError(f"cannot read {folder / TEXT}", found=str(error), hint="capture again") from None
 

@@ -11,11 +11,9 @@ from typing import Protocol
 import numpy as np
 import torch
 from jaxtyping import Bool, Int
-from pydantic import Field
 from torch import Tensor
 
 from workbench.core import (
-    Config,
     Manifest,
     MaskPolicy,
     Progress,
@@ -30,6 +28,7 @@ from workbench.core import (
 from workbench.workspace import build_once, cache_folder
 
 from .corpus import Corpus
+from .pack_config import PackConfig
 
 SPLITS = ("all", "train", "heldout")
 _FORMAT = 1
@@ -47,17 +46,6 @@ class TextTokenizer(Protocol):
     def hash(self) -> str: ...
     def encode(self, text: str) -> list[int]: ...
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]: ...
-
-
-class PackConfig(Config):
-    """How documents become sequences."""
-
-    sequence_length: int = Field(default=128, ge=2, description="tokens per sequence, BOS included")
-    max_sequences: int | None = Field(default=None, ge=1, description="keep this many, drawn by seed from all of them")
-    max_documents: int | None = Field(default=None, ge=1, description="read only the first documents")
-    min_tokens: int = Field(default=2, ge=1, description="drop sequences with fewer tokens of text")
-    heldout_share: float = Field(default=0.1, ge=0, lt=1, description="share of the documents that is held out")
-    seed: int = Field(default=0, ge=0, description="decides which documents are held out and which sequences are kept")
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ class FrozenAttention:
         z = torch.matmul(v.reshape(1, positions * n, d), self.output)
         mix = self.mix[:, :positions, :, :positions].reshape(groups, positions, -1)
         z = torch.bmm(mix, z.view(groups, heads // groups * positions, n * width))
-        rows = z.view(groups, positions * n, width).transpose(0, 1).reshape(positions * n, -1)
+        rows = z.view(groups, positions * n, width).transpose(0, 1).reshape(positions * n, groups * width)
         return (rows @ self.value.reshape(-1, d)).view(positions, n, d)
 
     def push(self, x: Float[Tensor, "t n d"]) -> Float[Tensor, "t n d"]:

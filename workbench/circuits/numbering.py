@@ -1,0 +1,81 @@
+"""Numbers of the nodes of a full graph, and the padded tensors through which a sweep reads every source at once."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from .replacement import LayerUnits, LocalReplacement
+
+
+@dataclass(frozen=True)
+class LayerSources:
+    """What one layer adds to the residual stream, padded to [t, places, d]; the last place is the error.
+
+    Nodes of a layer are numbered by position: its units, then its error. `kept[p]` picks, out of the places of
+    positions 0..p flattened, those that are nodes; they are numbered first, first + 1, ...
+    """
+
+    first: int
+    size: int
+    vectors: Float[Tensor, "t places d"]
+    kept: tuple[Int[Tensor, " m"], ...]
+    unit_nodes: Int[Tensor, " m"]
+    error_nodes: Int[Tensor, " t"]
+
+
+@dataclass(frozen=True)
+class Numbering:
+    """Node numbers: embeddings by position, then layer by layer, then targets. Topologically sorted."""
+
+    positions: int
+    layers: tuple[LayerSources, ...]
+    n_targets: int
+
+    @property
+    def n_sources(self) -> int:
+        """Every node but the targets."""
+        return self.layers[-1].first + self.layers[-1].size
+
+    @property
+    def n_nodes(self) -> int:
+        return self.n_sources + self.n_targets
+
+    def columns_below(self, layer: int) -> int:
+        """How many nodes write before a layer's MLP reads."""
+        return self.layers[layer].first
+
+    def error_mask(self) -> Tensor:
+        """True at error nodes, over the sources."""
+        mask = torch.zeros(self.n_sources, dtype=torch.bool)
+        for layer in self.layers:
+            mask[layer.error_nodes] = True
+        return mask
+
+
+def number_nodes(replacement: LocalReplacement, n_targets: int) -> Numbering:
+    """Lay out the sources of a replacement model."""
+    first, layers = len(replacement.frozen.tokens), []
+    for units in replacement.layers:
+        sources = _layer_sources(units, first)
+        layers.append(sources)
+        first += sources.size
+    return Numbering(len(replacement.frozen.tokens), tuple(layers), n_targets)
+
+
+def _layer_sources(units: LayerUnits, first: int) -> LayerSources:
+    positions, d = units.error.shape
+    counts = torch.bincount(units.position, minlength=positions)
+    places = int(counts.max()) + 1
+    starts = counts.cumsum(0) - counts
+    place = torch.arange(len(units), device=units.position.device) - starts[units.position]
+    vectors = units.error.new_zeros(positions, places, d)
+    vectors[units.position, place] = units.writes
+    vectors[:, -1] = units.error
+    used = torch.arange(places, device=counts.device) < counts[:, None]
+    used[:, -1] = True
+    kept = tuple(torch.nonzero(used[: p + 1].flatten())[:, 0] for p in range(positions))
+    errors = first + (counts + 1).cumsum(0) - 1
+    unit_nodes = first + torch.arange(len(units), device=place.device) + units.position
+    return LayerSources(first, len(units) + positions, vectors, kept, unit_nodes, errors)

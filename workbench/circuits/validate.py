@@ -1,0 +1,239 @@
+"""Validate: what a graph predicts of removing features, against what the model does."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from jaxtyping import Int
+from pydantic import Field
+from torch import Tensor
+
+from workbench.core import CircuitGraph, Config, Progress, Result, Silent, generator
+from workbench.dictionaries import DictionarySet
+from workbench.models import HookedModel
+
+from .agreement import band_table
+from .analysis import Analysis, analyse
+from .measure import Measurements
+from .sums import target_of
+
+
+class ValidateConfig(Config):
+    """What is removed and measured."""
+
+    singles: int = Field(
+        default=60, ge=0, description="features removed one by one, the largest |total effect| of each set"
+    )
+    exact: int = Field(default=50, ge=0, description="of these, how many are also measured direct and total")
+    sizes: tuple[int, ...] = Field(default=(10, 30, 100), description="sizes of the groups removed at once")
+    random_groups: int = Field(default=5, ge=0, description="random groups of active features per size")
+    batch: int = Field(default=32, ge=1, description="copies of the prompt that run together")
+    seed: int = 0
+
+
+NOTES = (
+    "removing a feature subtracts its write (activation x decoder row) from the MLP output at its layer and position",
+    "predicted = minus the summed total linear effects; single rows hold changes, group rows the metric afterwards",
+    "direct: patterns, norm scales and MLP outputs held; total: gates and errors held instead; both must agree exactly",
+    "frozen: patterns and norm scales held, real MLPs; free: everything runs anew; both are empirical",
+    "ratio = |measured - predicted| / max(|predicted|, 1 % of the summed |effects| of all sources)",
+    "untrained: features before training on the same affine path, traced alike; random: active features drawn by seed",
+    "the correlation of single removals is as high for untrained features: read the groups first",
+)
+
+
+@dataclass
+class _Tables:
+    single: list[dict[str, Any]] = field(default_factory=list)
+    exact: list[dict[str, Any]] = field(default_factory=list)
+    groups: list[dict[str, Any]] = field(default_factory=list)
+
+
+def validate(
+    model: HookedModel,
+    dictionaries: DictionarySet,
+    graph: CircuitGraph,
+    config: ValidateConfig | None = None,
+    untrained: DictionarySet | None = None,
+    progress: Progress | None = None,
+) -> Result:
+    """Remove features of a graph's prompt, singly and in groups, beside controls (kind `validation`).
+
+    Tables: `single` (changes of the metric), `exact` (direct and total against theory), `groups` (metric after
+    removal), `bands` (agreement by set and layer band). Nothing measured is left out, failures included.
+
+    Args:
+        untrained: a set of features that were never trained, on the same affine path: the control.
+    """
+    config, progress = config or ValidateConfig(), progress or Silent()
+    tables = _Tables()
+    trained = analyse(model, dictionaries, torch.tensor(graph.token_ids), target_of(graph))
+    runs = Measurements(model, trained, config.batch, progress)
+    ranked = _by_effect(trained)
+    shuffled = _shuffled(trained, config.seed, "singles")
+    progress.phase("measuring single features", None, "runs")
+    tables.exact = _exact(trained, runs, ranked[: config.exact])
+    tables.single += _singles("trained", trained, runs, ranked[: config.singles])
+    tables.single += _singles("random", trained, runs, shuffled[: config.singles])
+    progress.phase("measuring groups", None, "runs")
+    tables.groups += _groups("trained", trained, runs, _top_groups(trained, config.sizes))
+    tables.groups += _groups("random", trained, runs, _random_groups(trained, config))
+    interrupted = runs.interrupted
+    if untrained is not None:
+        control = analyse(model, untrained, trained.frozen, target_of(graph))
+        control_runs = Measurements(model, control, config.batch, progress)
+        progress.phase("measuring untrained features", None, "runs")
+        tables.single += _singles("untrained", control, control_runs, _by_effect(control)[: config.singles])
+        tables.groups += _groups("untrained", control, control_runs, _top_groups(control, config.sizes))
+        interrupted |= control_runs.interrupted
+    return _result(trained, tables, graph, dictionaries, untrained, config, interrupted)
+
+
+def _by_effect(analysis: Analysis) -> Int[Tensor, " m"]:
+    nodes = analysis.unit_nodes
+    return nodes[analysis.total[nodes].abs().argsort(descending=True, stable=True)]
+
+
+def _shuffled(analysis: Analysis, seed: int, *name: str | int) -> Int[Tensor, " m"]:
+    nodes = analysis.unit_nodes
+    return nodes[torch.randperm(len(nodes), generator=generator(seed, "validate", *name))]
+
+
+def _top_groups(analysis: Analysis, sizes: tuple[int, ...]) -> list[tuple[int, Int[Tensor, " n"]]]:
+    """The features that support the metric most, by signed total effect; sizes beyond what is active left out."""
+    nodes = analysis.unit_nodes
+    support = analysis.total[nodes] * (1 if analysis.value >= 0 else -1)
+    order = nodes[support.argsort(descending=True, stable=True)]
+    return [(0, order[:size]) for size in sizes if size <= len(order)]
+
+
+def _random_groups(analysis: Analysis, config: ValidateConfig) -> list[tuple[int, Int[Tensor, " n"]]]:
+    groups = []
+    for size in config.sizes:
+        if size <= len(analysis.unit_nodes):
+            groups += [
+                (seed, _shuffled(analysis, config.seed, "group", size, seed)[:size])
+                for seed in range(config.random_groups)
+            ]
+    return groups
+
+
+def _changes(runs: Measurements, nodes: Int[Tensor, " m"], mode: str) -> list[float]:
+    """The change of the metric when each node is removed alone; the first run removes nothing."""
+    values = runs.metric([nodes[:0], *nodes[:, None]], mode)
+    return (values[1:] - values[0]).tolist()
+
+
+def _describe(name: str, analysis: Analysis, node: int) -> dict[str, Any]:
+    units, number = analysis.unit(node)
+    layer, position, index = units.layer, int(units.position[number]), int(units.index[number])
+    return {
+        "set": name,
+        "node": f"feature:{layer}:{index}:{position}",
+        "layer": layer,
+        "position": position,
+        "index": index,
+        "activation": float(units.activation[number]),
+    }
+
+
+def _singles(name: str, analysis: Analysis, runs: Measurements, nodes: Int[Tensor, " m"]) -> list[dict[str, Any]]:
+    if not len(nodes):
+        return []
+    direct = analysis.sweep.direct(analysis.metric)
+    frozen, free = _changes(runs, nodes, "frozen"), _changes(runs, nodes, "free")
+    return [
+        {
+            **_describe(name, analysis, node),
+            "predicted": -float(analysis.total[node]),
+            "predicted_direct": -float(direct[node]),
+            "frozen": frozen[row],
+            "free": free[row],
+        }
+        for row, node in enumerate(nodes.tolist())
+    ]
+
+
+def _exact(analysis: Analysis, runs: Measurements, nodes: Int[Tensor, " m"]) -> list[dict[str, Any]]:
+    """Direct and total removals, for which theory and measurement must agree."""
+    if not len(nodes):
+        return []
+    effects = {"direct": analysis.sweep.direct(analysis.metric), "total": analysis.total}
+    rows = []
+    for mode, effect in effects.items():
+        summed = float(effect.abs().sum())
+        for node, measured in zip(nodes.tolist(), _changes(runs, nodes, mode), strict=True):
+            predicted = -float(effect[node])
+            scale = max(abs(predicted), 0.01 * summed)
+            found = {"mode": mode, "predicted": predicted, "measured": measured, "difference": measured - predicted}
+            ratio = abs(measured - predicted) / scale if scale else 0.0
+            rows.append({**_describe("trained", analysis, node), **found, "ratio": ratio})
+    return rows
+
+
+def _groups(
+    name: str, analysis: Analysis, runs: Measurements, groups: list[tuple[int, Int[Tensor, " n"]]]
+) -> list[dict[str, Any]]:
+    if not groups:
+        return []
+    members = [members for _, members in groups]
+    frozen, free = runs.metric(members, "frozen").tolist(), runs.metric(members, "free").tolist()
+    return [
+        {
+            "set": name,
+            "n": len(nodes),
+            "seed": seed,
+            "predicted": analysis.value - float(analysis.total[nodes].sum()),
+            "frozen": frozen[row],
+            "free": free[row],
+        }
+        for row, (seed, nodes) in enumerate(groups)
+    ]
+
+
+def _result(
+    trained: Analysis,
+    tables: _Tables,
+    graph: CircuitGraph,
+    dictionaries: DictionarySet,
+    untrained: DictionarySet | None,
+    config: ValidateConfig,
+    interrupted: bool,
+) -> Result:
+    inputs = {"graph": graph.manifest.content_hash}
+    for given in (dictionaries, untrained):
+        if given is not None and given.manifest is not None:
+            inputs[given.name] = given.manifest.content_hash
+    return Result(
+        kind="validation",
+        scalars=_scalars(trained, tables),
+        tables={
+            "groups": tables.groups,
+            "single": tables.single,
+            "bands": band_table(tables.single, trained.frozen.n_layers),
+            "exact": tables.exact,
+        },
+        params={**config.model_dump(mode="json"), "metric": graph.metric, "prompt": graph.prompt},
+        inputs=inputs,
+        notes=NOTES,
+        seed=config.seed,
+        partial=interrupted,
+    )
+
+
+def _scalars(trained: Analysis, tables: _Tables) -> dict[str, float]:
+    """The headline numbers: group changes by set, worst exact ratio, overall correlation."""
+    found = {"metric_value": trained.value}
+    for mode in ("direct", "total"):
+        ratios = [row["ratio"] for row in tables.exact if row["mode"] == mode]
+        if ratios:
+            found[f"exact_{mode}_worst_ratio"] = max(ratios)
+    cells: dict[str, list[float]] = {}
+    for row in tables.groups:
+        for measure in ("predicted", "frozen", "free"):
+            cells.setdefault(f"{row['set']}_{row['n']}_{measure}", []).append(trained.value - row[measure])
+    found.update({f"drop_{name}": sum(values) / len(values) for name, values in cells.items()})
+    for row in band_table(tables.single, trained.frozen.n_layers):
+        if row["band"] == "all":
+            found[f"r_frozen_{row['set']}"], found[f"r_free_{row['set']}"] = row["r_frozen"], row["r_free"]
+    return found

@@ -1,0 +1,217 @@
+"""Browser components in plain JavaScript: strings read from this folder, no build step, nothing fetched.
+
+A click arrives as a trigger; what is selected lives in the browser. Python sends a selection only when it
+was changed elsewhere or the component was away, so that a click costs no second copy of the payload.
+"""
+
+import hashlib
+import json
+import struct
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+import streamlit as st
+from streamlit.components.v2 import component
+
+
+@cache
+def _renderer(name: str) -> Callable[..., Any]:
+    folder = files("workbench_app.components")
+    read = {part: (folder / part).read_text(encoding="utf-8") for part in ("shared.js", "shared.css")}
+    script = read["shared.js"] + (folder / f"{name}.js").read_text(encoding="utf-8")
+    style = read["shared.css"] + (folder / f"{name}.css").read_text(encoding="utf-8")
+    return component(f"workbench_{name}", html='<div class="root"></div>', css=style, js=script)
+
+
+def begin_run() -> None:
+    """Call at the start of a fragment: it lets components notice that they were away."""
+    st.session_state["_runs"] = st.session_state.get("_runs", 0) + 1
+
+
+def _start(key: str, wanted: Any) -> dict[str, Any]:
+    """What the component is told to select, with a number that changes when it must listen."""
+    runs = st.session_state.get("_runs", 0)
+    record = st.session_state.setdefault(f"_shown_{key}", {"n": 0, "shows": None, "sent": None, "run": -2})
+    if record["shows"] != wanted or record["run"] < runs - 1:
+        record.update(n=record["n"] + 1, shows=wanted, sent=wanted)
+    record["run"] = runs
+    return {"n": record["n"], "selected": record["sent"]}
+
+
+def _mount(name: str, key: str, data: Any, **acts: Callable[[Any], object] | None) -> None:
+    """Show a component; `acts` says what to do with each event that its script sends (None: a state to keep)."""
+
+    def listener(event: str, act: Callable[[Any], object] | None) -> Callable[[], object]:
+        def heard() -> None:
+            sent = (st.session_state[key] or {}).get(event)
+            if sent is None or act is None:
+                return
+            if event == "picked" and f"_shown_{key}" in st.session_state:
+                st.session_state[f"_shown_{key}"]["shows"] = sent["value"]
+            act(sent["value"])
+
+        return heard
+
+    callbacks = {f"on_{event}_change": listener(event, act) for event, act in acts.items()}
+    _renderer(name)(key=key, data=data, **callbacks)
+
+
+def editor(
+    key: str,
+    text: str,
+    describe: Callable[[str], tuple[Sequence[str], Sequence[bool], str, bool]],
+    on_run: Callable[[str], object],
+) -> None:
+    """The prompt box. `describe(draft)` gives tokens, which are special, a message, and whether it is refused.
+
+    At most 400 tokens are previewed, and none once the draft is the prompt.
+    """
+    start = _start(key, text)
+    typed = (st.session_state.get(key) or {}).get("draft") or {}
+    draft = typed["text"] if typed.get("n") == start["n"] else start["selected"]
+    tokens, special, message, over = describe(draft)
+    shown = 0 if draft == text else 400
+    data = {
+        "start": {"n": start["n"], "text": start["selected"]},
+        "tokens": list(tokens[:shown]),
+        "special": [bool(flag) for flag in special[:shown]],
+        "hidden": max(0, len(tokens) - shown) if shown else 0,
+        "message": message,
+        "over": over,
+    }
+    _mount("editor", key, data, picked=on_run, draft=None)
+
+
+def tokens(
+    key: str,
+    id: str,
+    texts: Sequence[str],
+    ids: Sequence[int],
+    special: Sequence[bool],
+    values: np.ndarray,
+    measure: str,
+    facts: Sequence[Sequence[tuple[str, str]]],
+    tops: Sequence[Sequence[tuple[str, float]]],
+    selected: int | None,
+    on_pick: Callable[[int | None], object],
+) -> None:
+    """A flow of tokens coloured by `values` (nan: no colour); `facts` and `tops` fill the tooltip of each."""
+    finite = np.abs(values[np.isfinite(values)])
+    data = {
+        "id": id,
+        "tokens": list(texts),
+        "ids": list(ids),
+        "special": list(special),
+        "values": _numbers(values),
+        "maximum": float(finite.max()) if len(finite) else 1.0,
+        "measure": measure,
+        "facts": facts,
+        "tops": tops,
+        "start": _start(key, selected),
+    }
+    _mount("tokens", key, data, picked=on_pick)
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One row of `bars`: `text` is the number as shown; with a `key` the row can be clicked."""
+
+    label: str
+    value: float
+    text: str
+    key: str = ""
+    token: bool = False
+    marked: bool = False
+    facts: tuple[tuple[str, str], ...] = ()
+
+
+def bars(
+    key: str,
+    rows: Sequence[Bar],
+    *,
+    title: str = "",
+    signed: bool = False,
+    empty: str = "",
+    on_pick: Callable[[str], object] | None = None,
+) -> None:
+    """Rows of text, bar and number; signed bars grow from the middle."""
+    data: dict[str, Any] = {"rows": [vars(row) for row in rows], "title": title, "signed": signed, "empty": empty}
+    data["id"] = hashlib.sha256(json.dumps(data).encode()).hexdigest()[:12]
+    _mount("bars", key, data, **({"picked": on_pick} if on_pick else {}))
+
+
+def heat(
+    key: str,
+    id: str,
+    values: np.ndarray,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    title: str,
+    *,
+    low: float,
+    high: float,
+    cells: Sequence[str] = (),
+    tips: Sequence[Sequence[tuple[str, float]]] = (),
+    column: int | None = None,
+    selected: tuple[int, int] | None = None,
+    on_pick: Callable[[list[int] | None], object] | None = None,
+) -> None:
+    """A heat map of `values` [rows columns] (nan: empty), with text in the cells when `cells` are given."""
+    data = {
+        "id": id,
+        "values": _numbers(values.ravel()),
+        "rows": list(rows),
+        "columns": list(columns),
+        "title": title,
+        "low": float(low),
+        "high": float(high),
+        "cells": list(cells),
+        "tips": list(tips),
+        "column": column,
+        "start": _start(key, list(selected) if selected else None),
+    }
+    _mount("heat", key, data, **({"picked": on_pick} if on_pick else {}))
+
+
+def attn_grid(
+    key: str,
+    id: str,
+    maps: np.ndarray,
+    names: Sequence[str],
+    scores: np.ndarray,
+    selected: tuple[int, int] | None,
+    on_pick: Callable[[list[int] | None], object],
+) -> None:
+    """All heads at once: `maps` uint8 [l h s s], `scores` [l h n] named by `names`."""
+    layers, heads, side, _ = maps.shape
+    header = {
+        "id": id,
+        "layers": layers,
+        "heads": heads,
+        "side": side,
+        "names": list(names),
+        "scores": [_numbers(row) for row in scores.reshape(layers * heads, -1)],
+        "start": _start(key, list(selected) if selected else None),
+    }
+    text = json.dumps(header).encode()
+    _mount("attn_grid", key, struct.pack("<I", len(text)) + text + maps.tobytes(), picked=on_pick)
+
+
+def agraph(
+    key: str,
+    payload: dict[str, Any],
+    selected: str | None,
+    on_pick: Callable[[str | None], object],
+    on_pin: Callable[[list[str]], object],
+) -> None:
+    """A circuit graph; `payload` comes from `workbench_app.drawing.payload`."""
+    _mount("agraph", key, {**payload, "start": _start(key, selected)}, picked=on_pick, pinned=on_pin)
+
+
+def _numbers(values: np.ndarray) -> list[float | None]:
+    """Four significant digits are enough for a colour; nan becomes null."""
+    return [float(f"{value:.4g}") if np.isfinite(value) else None for value in np.asarray(values, dtype=float)]

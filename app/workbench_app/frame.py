@@ -1,0 +1,135 @@
+"""The frame around every page: header, chips, sidebar, jobs, and errors as one sentence."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from urllib.parse import urlencode
+
+import streamlit as st
+
+from workbench.core import WorkbenchError
+from workbench.workspace import Job
+
+from . import state
+from .focus import focus, set_focus, to_query
+from .offers import default_model, known
+
+logger = logging.getLogger(__name__)
+
+
+@contextmanager
+def guard() -> Iterator[None]:
+    """Turn whatever goes wrong inside into one sentence; the rest of the page stays."""
+    try:
+        yield
+    except WorkbenchError as error:
+        st.error(plain(str(error)), icon=":material/error:")
+    except MemoryError:
+        st.error("This did not fit into memory. Try a shorter prompt or a smaller model.", icon=":material/memory:")
+    except Exception as error:
+        logger.exception("a page failed")
+        st.error(
+            plain(f"This part of the page failed ({type(error).__name__}: {error}). The server's log has the details."),
+            icon=":material/error:",
+        )
+
+
+def plain(text: str) -> str:
+    """Text that Markdown leaves as it is."""
+    return "".join(f"\\{mark}" if mark in "\\`*_{}[]()<>#+-!|~$:" else mark for mark in text)
+
+
+def header(title: str, purpose: str, python: str) -> None:
+    """Title, purpose, what is in focus, and the two ways to take it along."""
+    left, right = st.columns([5, 2], vertical_alignment="bottom")
+    with left:
+        st.title(title, anchor=False)
+        st.caption(purpose)
+    with right, st.container(horizontal=True, horizontal_alignment="right"):
+        with st.popover("Copy link", icon=":material/link:"):
+            st.code(link(), language=None, wrap_lines=True)
+        with st.popover("Copy as Python", icon=":material/code:"):
+            st.code(python, language="python")
+    for problem in st.session_state.get("address_problems", ()):
+        st.warning(plain(problem), icon=":material/link_off:")
+
+
+def link() -> str:
+    """The address of what is on the page."""
+    base = (st.context.url or "").split("?")[0]
+    query = urlencode(to_query(focus(), st.session_state.get("page", "home")))
+    return f"{base}?{query}" if query else base
+
+
+def tighten() -> None:
+    """Less empty space around the page than Streamlit leaves."""
+    st.html("<style>[data-testid=stMainBlockContainer]{padding:2.6rem 2.4rem 3rem}</style>")
+
+
+def sidebar() -> None:
+    """The model in focus, what the workspace holds, and the work that runs."""
+    with st.sidebar:
+        _model_picker()
+        _tray()
+
+
+def _model_picker() -> None:
+    names = [model.name for model in known()]
+    chosen = focus().model or default_model()
+    if chosen not in names:
+        names.insert(0, chosen)
+    key = "sidebar_model"
+    st.session_state[key] = chosen
+
+    def choose() -> None:
+        set_focus(model=st.session_state[key], layer=None, head=None, position=None)
+
+    st.selectbox("Model", names, key=key, on_change=choose)
+    if chosen in state.shelf().names():
+        shape = state.shelf().get(chosen).shape
+        st.caption(f":green-badge[loaded] {shape.n_layers} layers · {shape.n_heads} heads · width {shape.d_model}")
+    else:
+        st.button("Load", icon=":material/download:", width="stretch", on_click=state.start_loading, args=(chosen,))
+
+
+def _tray() -> None:
+    running = [job for job in state.jobs().jobs() if job.active]
+
+    @st.fragment(run_every=0.5 if running else None)
+    def poll() -> None:
+        active = [job for job in state.jobs().jobs() if job.active]
+        for job in active:
+            show_job(job, key="tray")
+        if len(active) < len(running):
+            st.rerun()
+
+    poll()
+
+
+def show_job(job: Job, key: str) -> None:
+    """Progress of one job and its Cancel button."""
+    parts = [job.name, "waits for its turn" if job.state == "queued" else job.phase_name, f"{job.seconds:.0f} s"]
+    if job.seconds_left is not None:
+        parts.append(f"about {job.seconds_left:.0f} s left")
+    st.progress(job.fraction or 0.0, text=plain(" · ".join(part for part in parts if part)))
+    st.button("Cancel", key=f"{key}_{job.id}", on_click=job.cancel, icon=":material/close:")
+
+
+def need_model() -> str | None:
+    """The name of the model in focus once it is loaded; until then what to do about it, and None."""
+    name = focus().model or default_model()
+    if name in state.shelf().names():
+        return name
+    job = state.loading(name)
+    if job is not None and job.active:
+        st.info(plain(f"{name} is being loaded; the page appears when it is there."), icon=":material/hourglass_top:")
+    else:
+        if job is not None and job.error:
+            st.error(plain(job.error), icon=":material/error:")
+        with st.container(border=True):
+            st.markdown(f"**No model is loaded.** This page runs `{plain(name)}` on this machine.")
+            st.button(
+                f"Load {name}", type="primary", icon=":material/play_arrow:", on_click=state.start_loading, args=(name,)
+            )
+            st.caption("Another one can be chosen in the sidebar.")
+    return None

@@ -1,0 +1,96 @@
+"""The models that the server holds, one lock for all of their passes. No user interface."""
+
+import threading
+from typing import Any
+
+import numpy as np
+
+from workbench.core import ModelError, Progress, Result, Site
+
+from .analysis import Pass, check_length
+
+HELD = 2  # models in memory at once; the one used longest ago goes first
+
+
+class Shelf:
+    """Loads models and runs prompts; passes take turns."""
+
+    def __init__(self) -> None:
+        self._models: dict[str, Any] = {}
+        self.lock = threading.Lock()
+
+    def names(self) -> tuple[str, ...]:
+        """The loaded models, the latest used last."""
+        return tuple(self._models)
+
+    def load(self, name: str, progress: Progress) -> str:
+        """Load a model and keep it; returns its name."""
+        from workbench.models import load_model
+
+        if name not in self._models:
+            model = load_model(name, progress=progress)
+            with self.lock:
+                self._models[name] = model
+                while len(self._models) > HELD:
+                    self._models.pop(next(iter(self._models)))
+        return name
+
+    def unload(self, name: str) -> None:
+        """Let a model go."""
+        with self.lock:
+            self._models.pop(name, None)
+
+    def get(self, name: str) -> Any:
+        """A loaded model.
+
+        Raises:
+            ModelError: it is not loaded (any more).
+        """
+        if name not in self._models:
+            raise ModelError(f"{name} is not loaded", hint="load it in the sidebar")
+        self._models[name] = self._models.pop(name)
+        return self._models[name]
+
+    def encode(self, name: str, text: str, bos: bool | None) -> tuple[int, ...]:
+        """Token ids of a text; no pass is made."""
+        model = self.get(name)
+        return tuple(model.tokens(text, prepend_bos=bos).ids[0].tolist())
+
+    def run(self, name: str, ids: tuple[int, ...]) -> Pass:
+        """One pass, logits at every position."""
+        import torch
+
+        model = self.get(name)
+        check_length(len(ids), model.shape.n_ctx)
+        with self.lock, torch.inference_mode():
+            logits = model.run(torch.tensor([ids])).logits[0].float().cpu().numpy()
+        special = set(model.tokenizer.special_ids)
+        texts = tuple(model.tokenizer.strings(list(ids)))
+        return Pass(ids, texts, tuple(token in special for token in ids), logits)
+
+    def lens(self, name: str, ids: tuple[int, ...], target: int | None) -> Result:
+        """The logit lens at the embedding and after every block."""
+        import torch
+
+        from workbench_probes import logit_lens, readout
+
+        model = self.get(name)
+        sites = [Site("resid_pre", 0), *(Site("resid_post", layer) for layer in range(model.shape.n_layers))]
+        with self.lock:
+            found = model.capture(torch.tensor([ids]), sites)
+            residual = torch.stack([found[site][0] for site in sites])
+            words, tokens = model.tokenizer.strings, torch.tensor(ids, device=residual.device)
+            return logit_lens(residual, readout(model), tokens, target=target, top=10, words=words)
+
+    def attention(self, name: str, ids: tuple[int, ...]) -> tuple[np.ndarray, Result]:
+        """Patterns [l h t t] of a prompt and the scores of the heads."""
+        import torch
+
+        from workbench_probes import head_scores
+
+        model = self.get(name)
+        sites = [Site("attn_pattern", layer) for layer in range(model.shape.n_layers)]
+        with self.lock:
+            found = model.capture(torch.tensor([ids]), sites)
+        patterns = torch.stack([found[site][0].float() for site in sites])
+        return patterns.cpu().numpy(), head_scores(patterns, torch.tensor(ids, device=patterns.device))

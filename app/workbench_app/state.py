@@ -1,0 +1,165 @@
+"""The caches of the server and what the session asks of them; the only file that names Streamlit's caches."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import streamlit as st
+
+from workbench.core import ArtifactError, CircuitGraph, Result, nearest
+from workbench.workspace import Database, Entry, Job, JobManager, Workspace
+
+from .analysis import Pass, Reading, read_pass
+from .focus import INLINE, Focus, focus, from_query, prompt_id, set_focus, write_address
+from .shelf import Shelf
+
+
+def workspace() -> Workspace:
+    """The workspace that the app was started on."""
+    return Workspace()
+
+
+def database() -> Database:
+    """Labels and views of the workspace; its file is made when it is first asked for."""
+    return _database(str(workspace().path))
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _database(folder: str) -> Database:
+    return Database(Path(folder))
+
+
+@st.cache_resource(show_spinner=False)
+def shelf() -> Shelf:
+    """The models in memory."""
+    return Shelf()
+
+
+@st.cache_resource(show_spinner=False)
+def jobs() -> JobManager:
+    """Long work of this server."""
+    return JobManager()
+
+
+def loading(name: str) -> Job | None:
+    """The latest job that loads a model."""
+    return next((job for job in jobs().jobs() if job.name == f"load {name}"), None)
+
+
+def start_loading(name: str) -> None:
+    """Load a model in the background, once."""
+    job = loading(name)
+    if job is None or not job.active:
+        command = f"workbench models show {name}"
+        jobs().submit(f"load {name}", lambda progress: shelf().load(name, progress), command=command)
+
+
+# Passes are large and only read, so they are kept as they are: cache_data would copy them at every look.
+@st.cache_resource(max_entries=3, show_spinner=False)
+def prompt_pass(name: str, ids: tuple[int, ...]) -> Pass:
+    """One pass over a prompt."""
+    return shelf().run(name, ids)
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def reading(name: str, ids: tuple[int, ...]) -> Reading:
+    """The measures of every position of a pass."""
+    return read_pass(prompt_pass(name, ids))
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def lens(name: str, ids: tuple[int, ...], target: int | None) -> Result:
+    """The logit lens of a prompt."""
+    return shelf().lens(name, ids, target)
+
+
+@st.cache_resource(max_entries=2, show_spinner=False)
+def attention(name: str, ids: tuple[int, ...]) -> tuple[np.ndarray, Result]:
+    """Attention patterns and head scores of a prompt."""
+    return shelf().attention(name, ids)
+
+
+def forget_passes() -> None:
+    """Let go of what was computed on prompts; models and jobs stay."""
+    for cached in (prompt_pass, reading, lens, attention):
+        cached.clear()
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _graph(path: str, content_hash: str) -> CircuitGraph:
+    return CircuitGraph.load(Path(path))
+
+
+def graph(entry: Entry) -> CircuitGraph:
+    """A graph of the workspace, kept by its content.
+
+    Raises:
+        ArtifactError: the folder is damaged.
+    """
+    if entry.manifest is None:
+        raise ArtifactError(entry.problem)
+    return _graph(str(entry.path), entry.manifest.content_hash)
+
+
+def find_graph(wanted: str) -> Entry:
+    """The graph that an address names, by name or by the start of its content hash.
+
+    Raises:
+        ArtifactError: there is none; near names are offered.
+    """
+    entries = workspace().list("graphs")
+    for entry in entries:
+        same = entry.manifest is not None and entry.manifest.content_hash.startswith(wanted)
+        if wanted and (entry.name == wanted or same):
+            return entry
+    raise ArtifactError(
+        f"the graph {wanted!r} is not in this workspace", hint=nearest(wanted, [e.name for e in entries], "there are")
+    )
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _result(path: str, content_hash: str) -> Result:
+    return Result.load(Path(path))
+
+
+def results_of(graph_hash: str) -> dict[str, Result]:
+    """The newest result of each kind that was made from a graph."""
+    found: dict[str, Result] = {}
+    for entry in workspace().list("results"):
+        if entry.manifest is None:
+            continue
+        result = _result(str(entry.path), entry.manifest.content_hash)
+        if result.inputs.get("graph") == graph_hash:
+            found.setdefault(result.kind, result)
+    return found
+
+
+def arrive(page: str) -> None:
+    """Enter a page: read its address on the way in, write it otherwise; the first model named at the start."""
+    if "focus" not in st.session_state:
+        st.session_state["focus"] = Focus(model=os.environ.get("WORKBENCH_APP_MODEL"))
+    if st.session_state.get("page") != page:
+        st.session_state["page"] = page
+        st.session_state["address_problems"] = _adopt(dict(st.query_params))
+    write_address(page)
+
+
+def _adopt(query: dict[str, str]) -> list[str]:
+    changes, problems = from_query(query)
+    if wanted := changes.pop("prompt_id", None):
+        view = database().view(f"prompt-{wanted}")
+        if view is None:
+            problems.append(f"The prompt {wanted} of the address is not in this workspace.")
+        else:
+            changes["prompt"] = view.state["text"]
+    if changes:
+        set_focus(**changes)
+    return problems
+
+
+def ask(text: str) -> None:
+    """Make a text the prompt; a long one is kept in the workspace so that its link works."""
+    if len(text) > INLINE:
+        database().save_view(f"prompt-{prompt_id(text)}", "prompt", {"text": text})
+    if text != focus().prompt:
+        set_focus(prompt=text, position=None)

@@ -1,0 +1,124 @@
+"""Home: the guided path, what the workspace holds, the model, the machine."""
+
+import os
+import platform
+
+import pandas as pd
+import streamlit as st
+
+from workbench_app import frame, state
+from workbench_app.focus import focus, set_focus
+from workbench_app.offers import default_model, known
+from workbench_app.panels import guide
+from workbench_app.wording import size
+
+CARDS = {
+    "models": ("Models", ":material/deployed_code:", "workbench models fetch smollm2-135m-instruct-q4"),
+    "dictionaries": ("Dictionaries", ":material/apps:", "workbench train"),
+    "graphs": ("Graphs", ":material/hub:", "workbench circuit trace"),
+    "results": ("Results", ":material/query_stats:", "workbench evaluate"),
+    "reports": ("Reports", ":material/description:", "workbench circuit report"),
+}
+
+
+def summary(entries: list) -> None:
+    for column, (kind, (title, icon, command)) in zip(st.columns(len(CARDS)), CARDS.items(), strict=True):
+        mine = [entry for entry in entries if entry.folder == kind]
+        with column, st.container(border=True, height="stretch"):
+            st.metric(f"{icon} {title}", len(mine), width="content")
+            if mine:
+                st.caption(f"{size(sum(entry.bytes for entry in mine))} on disk")
+            else:
+                st.caption(f"none yet: `{command}`")
+
+
+def models() -> None:
+    offers, loaded = known(), state.shelf().names()
+    rows = [
+        {
+            "name": offer.name,
+            "about": offer.about,
+            "where": "in memory" if offer.name in loaded else offer.where,
+        }
+        for offer in offers
+    ]
+    picked = st.dataframe(
+        pd.DataFrame(rows),
+        hide_index=True,
+        on_select="rerun",
+        selection_mode="single-row",
+        key="home_models",
+        alt="Known models",
+    )
+    chosen = [offers[row].name for row in picked["selection"]["rows"]]
+    name = chosen[0] if chosen else focus().model or default_model()
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if name in loaded:
+            st.button(f"Unload {name}", on_click=state.shelf().unload, args=(name,), icon=":material/eject:")
+        else:
+            st.button(f"Load {name}", type="primary", icon=":material/play_arrow:", on_click=load, args=(name,))
+        st.caption("A folder, a .gguf file or a Hugging Face id: `workbench app --model NAME`.")
+
+
+def load(name: str) -> None:
+    set_focus(model=name, layer=None, head=None)
+    state.start_loading(name)
+
+
+def recent(entries: list) -> None:
+    if not entries:
+        st.info("The workspace is empty. `workbench demo --quick` fills it with a graph, its validation and a report.")
+        return
+    rows = [
+        {
+            "kind": entry.folder,
+            "name": entry.name,
+            "made": entry.manifest.created if entry.manifest else None,
+            "size": size(entry.bytes),
+            "state": entry.problem or ("partial" if entry.manifest and entry.manifest.partial else ""),
+        }
+        for entry in entries[:8]
+    ]
+    config = {"made": st.column_config.DatetimeColumn(format="D MMM YYYY, HH:mm")}
+    st.dataframe(
+        pd.DataFrame(rows).assign(made=lambda t: pd.to_datetime(t["made"])),
+        hide_index=True,
+        column_config=config,
+        alt="Recent artifacts",
+    )
+
+
+def environment() -> None:
+    import torch
+
+    from workbench.core import versions
+
+    found = versions()
+    facts = {
+        "processor": f"{platform.machine()}, {os.cpu_count()} threads, {torch.get_num_threads()} in use",
+        "accelerator": torch.cuda.get_device_name(0) if torch.cuda.is_available() else "none",
+        "workspace": str(state.workspace().path),
+        **{name: found[name] for name in ("python", "mech-workbench", "torch", "transformers")},
+    }
+    st.dataframe(pd.DataFrame(facts.items(), columns=["what", "value"]), hide_index=True, alt="Environment")
+
+
+frame.header(
+    "workbench",
+    "From a prompt to a tested claim about a circuit. Everything runs on this machine; nothing leaves it.",
+    "import workbench\nfrom workbench.workspace import Workspace\n\nWorkspace().list()",
+)
+with frame.guard():
+    held = state.workspace().list()
+    guide.show_panel(held)
+    summary(held)
+    left, right = st.columns([3, 2], gap="large")
+    with left:
+        st.subheader("Models", anchor=False)
+        with frame.guard():
+            models()
+        st.subheader("Recent", anchor=False)
+        recent(held)
+    with right:
+        st.subheader("This machine", anchor=False)
+        environment()

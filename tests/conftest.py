@@ -2,12 +2,14 @@
 
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("WANDB_MODE", "disabled")
+os.environ.setdefault("NUMBA_CACHE_DIR", str(Path.home() / ".cache" / "workbench" / "numba"))  # compiled once
 os.environ.setdefault("TRITON_DEFAULT_FP_FUSION", "1")
 
 settings.register_profile("workbench", deadline=None, derandomize=True, max_examples=50)

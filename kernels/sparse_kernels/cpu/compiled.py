@@ -50,6 +50,8 @@ def _cache_folder() -> Iterator[None]:
         folder = next(filter(_writable, cache_candidates()), None)
         if folder is None:
             logger.warning("no folder for compiled kernels can be written; they compile in every process")
+        elif not any(folder.iterdir()):
+            logger.info("compiling the sparse kernels for this machine, once: about 20 seconds; kept in %s", folder)
         _config().CACHE_DIR = str(folder or "")
     try:
         yield

@@ -13,10 +13,8 @@ from sparse_kernels.cpu.workspace import gradients
 
 
 def gather_sum(index: Tensor, value: Tensor, weight: Tensor) -> Tensor:
-    """out[i] = sum over j of value[i, j] * weight[index[i, j]]."""
-    out = torch.empty(index.shape[0], weight.shape[1])
-    by_rows("rows", "gather_sum", (index.numpy(), value.numpy(), weight.numpy(), out.numpy()), index.shape[0])
-    return out
+    """out[i] = sum over j of value[i, j] * weight[index[i, j]]: PyTorch's own kernel is the fastest here."""
+    return torch.nn.functional.embedding_bag(index, weight, per_sample_weights=value, mode="sum")
 
 
 def gather_dot(index: Tensor, source: Tensor, weight: Tensor) -> Tensor:

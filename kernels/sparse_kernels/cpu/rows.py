@@ -1,4 +1,4 @@
-"""numba: sums and products over chosen rows of a matrix, and the gradients of both.
+"""numba: products with chosen rows of a matrix, and sums into them.
 
 Gradients to a matrix go feature by feature in the order of the rows, so the same sum is formed whatever
 the number of threads. Imported through `compiled.kernel_module` only.
@@ -12,40 +12,6 @@ from sparse_kernels.cpu.compiled import caching
 _CACHE = caching()
 _SUM_ORDER_FREE = {"reassoc", "nsz", "contract"}
 """Lets a dot product use vector lanes; NaN and infinity keep their meaning."""
-
-
-@njit(cache=_CACHE, nogil=True, fastmath={"contract"})
-def gather_sum(index, value, weight, out, start, stop):
-    """out[i] = sum over j of value[i, j] * weight[index[i, j]]."""
-    k = index.shape[1]
-    width = weight.shape[1]
-    for row in range(start, stop):
-        total = out[row]
-        total[:] = 0
-        slot = 0
-        while slot + 4 <= k:
-            v0, v1, v2, v3 = (
-                value[row, slot],
-                value[row, slot + 1],
-                value[row, slot + 2],
-                value[row, slot + 3],
-            )
-            w0, w1 = weight[index[row, slot]], weight[index[row, slot + 1]]
-            w2, w3 = weight[index[row, slot + 2]], weight[index[row, slot + 3]]
-            for c in range(width):
-                total[c] += (v0 * w0[c] + v1 * w1[c]) + (v2 * w2[c] + v3 * w3[c])
-            slot += 4
-        while slot < k:
-            v0, w0 = value[row, slot], weight[index[row, slot]]
-            for c in range(width):
-                total[c] += v0 * w0[c]
-            slot += 1
-
-
-@njit(cache=_CACHE, nogil=True, parallel=True)
-def gather_sum_parallel(index, value, weight, out, rows, parts):
-    for part in prange(parts):
-        gather_sum(index, value, weight, out, rows * part // parts, rows * (part + 1) // parts)
 
 
 @njit(cache=_CACHE, nogil=True, fastmath=_SUM_ORDER_FREE)

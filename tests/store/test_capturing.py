@@ -228,6 +228,12 @@ def test_two_captures_into_one_folder(tmp_path):
         capture(SmallModel(), packed(3), SITES, tmp_path / "s", FLOAT)
 
 
+def test_a_place_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match=r"cannot write in .*file.*name another folder"):
+        capture(SmallModel(), packed(3), SITES, tmp_path / "file" / "s", FLOAT)
+
+
 def test_sites_without_rows_and_nothing_to_do(tmp_path):
     with pytest.raises(SiteError, match=r"attn_pattern.0 has no row of fixed size"):
         capture(SmallModel(), packed(3), ["attn_pattern.0"], tmp_path / "s")
@@ -263,6 +269,8 @@ def test_plan_counts_files_rows_and_bytes(tmp_path):
     assert plan.tokens_per_second > 0
     assert plan.buffer_bytes == 7 * int(text.lengths.max()) * 24 * 4
     assert "8 files" in plan.describe()
+    assert "to disk" in plan.describe()
+    assert plan_capture(SmallModel(), text, SITES, FLOAT).write_speed is None
     with pytest.raises(StoreError, match="of memory for its buffers"):
         type(plan)(**{**vars(plan), "bytes_available": 10}).check()
 

@@ -43,12 +43,18 @@ def capture(
         Interrupted: cancelled before the first shard was whole.
     """
     folder, config, progress = Path(folder), config or CaptureConfig(), progress or Silent()
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder.with_name(f".{folder.name}.lock"), timeout=0)
     try:
-        with FileLock(folder.with_name(f".{folder.name}.lock"), timeout=0):
-            return _capture(model, text, sites, folder, config, progress, edits)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
     except Timeout:
         raise StoreError(f"another process is capturing into {folder}", hint="wait for it or name another") from None
+    except OSError as error:
+        raise StoreError(f"cannot write in {folder.parent}", found=error.strerror, hint="name another folder") from None
+    try:
+        return _capture(model, text, sites, folder, config, progress, edits)
+    finally:
+        lock.release()
 
 
 def _capture(

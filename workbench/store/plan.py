@@ -1,6 +1,8 @@
 """CapturePlan: what a capture will take, known before it starts."""
 
+import os
 import shutil
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,6 +23,7 @@ from .shards import MAX_SHARD_ROWS
 _BYTES = {"bfloat16": 2, "float32": 4}
 _TEXT_BYTES_PER_ROW = 4
 _TEXT_BYTES_PER_SEQUENCE = 64
+_PROBE_BYTES = 2**24
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,8 @@ class CapturePlan:
         bytes_on_disk: size of the finished store. bytes_free: free on that disk now.
         memory_bytes: this process after the warm-up batch, plus the buffers of one shard.
         bytes_available: memory that the machine can still give. buffer_bytes: of that, what capture asks for.
-        tokens_per_second: of one warm-up batch; seconds: at that speed for all rows.
+        tokens_per_second: of one warm-up batch. write_speed: bytes per second of a probe on that disk, None without
+            a folder. seconds: at these speeds for all rows.
     """
 
     shapes: dict[Site, tuple[int, ...]]
@@ -48,7 +52,12 @@ class CapturePlan:
     memory_bytes: int
     bytes_available: int
     tokens_per_second: float
-    seconds: float
+    write_speed: float | None
+
+    @property
+    def seconds(self) -> float:
+        writing = self.bytes_on_disk / self.write_speed if self.write_speed else 0.0
+        return self.rows / self.tokens_per_second + writing
 
     def check(self, bytes_written: int = 0) -> None:
         """Refuse what cannot end well; `bytes_written` lie on the disk already.
@@ -72,11 +81,12 @@ class CapturePlan:
 
     def describe(self) -> str:
         """One line for people."""
+        disk = f" and {_size(self.write_speed)}/s to disk" if self.write_speed else ""
         return (
             f"{self.rows:,} rows at {len(self.shapes)} sites in {self.shards:,} files: "
             f"{_size(self.bytes_on_disk)} on disk ({_size(self.bytes_free)} free), about "
             f"{_size(self.memory_bytes)} of memory, about {self.seconds:,.0f} s at "
-            f"{self.tokens_per_second:,.0f} tokens/s"
+            f"{self.tokens_per_second:,.0f} tokens/s{disk}"
         )
 
 
@@ -89,7 +99,7 @@ def plan_capture(
     progress: Progress | None = None,
     edits: Sequence[Edit] = (),
 ) -> CapturePlan:
-    """Estimate a capture from one measured warm-up batch.
+    """Estimate a capture from one measured warm-up batch and, with a folder, a probe of its disk.
 
     Raises:
         SiteError: a site that the model lacks or that has no row per token.
@@ -109,20 +119,22 @@ def plan_capture(
     shards = -(-len(text) // per_shard)
     header = 4096 + 160 * len(sites)
     text_bytes = _TEXT_BYTES_PER_ROW * rows + _TEXT_BYTES_PER_SEQUENCE * len(text) + header
+    bytes_on_disk, bytes_free = rows * row_bytes + shards * header + text_bytes, _free(folder or Path.cwd())
     buffer_bytes = per_shard * longest * row_bytes
+    probe = min(bytes_on_disk, _PROBE_BYTES) if folder is not None and bytes_on_disk < bytes_free else 0
     return CapturePlan(
         shapes=shapes,
         rows=rows,
         sequences=len(text),
         shard_sequences=per_shard,
         shards=shards,
-        bytes_on_disk=rows * row_bytes + shards * header + text_bytes,
-        bytes_free=shutil.disk_usage(_existing(folder or Path.cwd())).free,
+        bytes_on_disk=bytes_on_disk,
+        bytes_free=bytes_free,
         buffer_bytes=buffer_bytes,
         memory_bytes=psutil.Process().memory_info().rss + buffer_bytes,
         bytes_available=psutil.virtual_memory().available,
         tokens_per_second=speed,
-        seconds=rows / speed,
+        write_speed=_write_speed(folder, probe) if folder is not None and probe else None,
     )
 
 
@@ -167,6 +179,24 @@ def _sequences_per_shard(config: CaptureConfig, longest: int, row_bytes: int) ->
     rows = min(config.shard_megabytes * 2**20 // row_bytes, MAX_SHARD_ROWS)
     batches = max(1, rows // (longest * config.batch_sequences))
     return batches * config.batch_sequences
+
+
+def _free(folder: Path) -> int:
+    return shutil.disk_usage(_existing(folder)).free
+
+
+def _write_speed(folder: Path, size: int) -> float:
+    """Bytes per second of writing and syncing; the probe has no name, so nothing can stay behind."""
+    data = bytes(size)
+    try:
+        with tempfile.TemporaryFile(dir=_existing(folder)) as file:
+            start = time.perf_counter()
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise StoreError(f"cannot write in {_existing(folder)}", found=error.strerror, hint="name another") from None
+    return size / max(time.perf_counter() - start, 1e-9)
 
 
 def _existing(folder: Path) -> Path:

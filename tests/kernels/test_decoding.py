@@ -8,7 +8,7 @@ from operand_cases import TOLERANCE
 from sparse_kernels import KernelError, decode
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(
     shape=st.tuples(*(st.integers(0, 40), st.integers(0, 11), st.integers(1, 50), st.integers(1, 40))),
     dtype=st.sampled_from([torch.float32, torch.bfloat16, torch.float16]),

@@ -17,8 +17,10 @@ from sparse_kernels.cpu.workspace import workspace
 
 ROWS = 4096
 """Rows encoded together, which bounds the scratch memory."""
-PROBE = 128
+PROBE = 1024
 """Rows screened first; where more than a quarter of them cannot be settled the rest skips the screening."""
+FEWEST = 256
+"""Rows that repay the conversion of the weights to bfloat16."""
 
 
 def encode_topk(x: Tensor, weight: Tensor, bias: Tensor | None, k: int, relu: bool) -> tuple[Tensor, Tensor]:
@@ -35,7 +37,7 @@ def encode_topk(x: Tensor, weight: Tensor, bias: Tensor | None, k: int, relu: bo
             rows = failed + start
             if len(rows):
                 index[rows], value[rows] = _encode_all(x[rows], weight, bias, k, relu)
-            screening = start > 0 or 4 * len(rows) <= PROBE
+            screening = start > 0 or 4 * len(rows) <= len(x[part])
         else:
             _encode_rows(x[part], weight, bias, index[part], value[part], relu)
         start = part.stop
@@ -50,7 +52,7 @@ def multiplies_bfloat16() -> bool:
 
 def screening_pays(rows: int, features: int, k: int) -> bool:
     """Few candidates among many features, and rows enough to repay the conversion of the weights."""
-    return multiplies_bfloat16() and rows >= 2 * PROBE and features >= 16 * k and features >= 1024
+    return multiplies_bfloat16() and rows >= FEWEST and features >= 16 * k and features >= 1024
 
 
 def _encode_all(x: Tensor, weight: Tensor, bias: Tensor | None, k: int, relu: bool) -> tuple[Tensor, Tensor]:

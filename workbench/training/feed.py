@@ -43,11 +43,11 @@ class Feed:
     limits: Mapping[Site, float]
 
     def kept(self, inputs: Mapping[Site, Float[Tensor, "n d"]]) -> Int[Tensor, " m"]:
-        """The rows that are no outliers at any limited Site."""
+        """The rows that are no outliers at any limited Site; a NaN is none, so that it breaks the loss, loudly."""
         rows = len(next(iter(inputs.values())))
         keep = torch.ones(rows, dtype=torch.bool, device=next(iter(inputs.values())).device)
         for site, limit in self.limits.items():
-            keep &= inputs[site].norm(dim=1) <= limit
+            keep &= ~(inputs[site].norm(dim=1) > limit)
         return keep.nonzero().flatten()
 
     def normalised(

@@ -22,6 +22,10 @@ class Workspace(threading.local):
             kept = self._arrays[name] = np.empty(max(size, 1), dtype)
         return kept[:size].reshape(shape)
 
+    def size(self) -> int:
+        """Bytes held."""
+        return sum(kept.nbytes for kept in self._arrays.values())
+
     def clear(self) -> None:
         """Give the memory back."""
         self._arrays.clear()
@@ -37,6 +41,8 @@ class GradientPool:
 
     KEPT = 4
     """Storages kept for each size: encoder and decoder gradients, and one spare of each."""
+    SIZES = 4
+    """Sizes kept at a time, so that a sweep over widths does not pile up."""
     SMALLEST = 1 << 20
     """Bytes below which the ordinary allocator is as good."""
 
@@ -50,7 +56,9 @@ class GradientPool:
         if size < self.SMALLEST or not hasattr(torch._C, "_storage_Use_Count"):
             return torch.empty(shape)
         with self._lock:
-            storages = self._kept.setdefault(size, [])
+            storages = self._kept[size] = self._kept.pop(size, [])
+            while len(self._kept) > self.SIZES:
+                del self._kept[next(iter(self._kept))]
             for at, storage in enumerate(storages):
                 if torch._C._storage_Use_Count(storage._cdata) == 1:
                     storages.append(storages.pop(at))

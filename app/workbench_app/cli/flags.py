@@ -21,14 +21,14 @@ def settings(**classes: type[Config]) -> Callable[[Callable], Callable]:
     """Decorator: each named parameter of the command becomes one flag per plain field of its settings class.
 
     `--config FILE.toml` is added too: its keys are the fields, or one table per parameter where there are
-    several. Flags win over the file. Fields that are no plain values can be given in the file only.
+    several. Flags win over the file; one flag serves every class that has a field of its name. Fields that are no
+    plain values can be given in the file only.
     """
-    flags = {
-        (parameter, name): flag
-        for parameter, config_class in classes.items()
-        for name, field in config_class.model_fields.items()
-        if (flag := _flag(name, field))
-    }
+    flags: dict[str, tuple[Any, Any]] = {}
+    for config_class in classes.values():
+        for name, field in config_class.model_fields.items():
+            if name not in flags and (flag := _flag(name, field)):
+                flags[name] = flag
 
     def decorate(function: Callable) -> Callable:
         signature = inspect.signature(function)
@@ -36,15 +36,15 @@ def settings(**classes: type[Config]) -> Callable[[Callable], Callable]:
         @functools.wraps(function)
         def command(**values: Any) -> Any:
             tables = _tables(values.pop("config_file"), classes)
-            for parameter, name in flags:
-                if (value := values.pop(name)) is not None:
-                    tables[parameter][name] = value
+            given = {name: value for name in flags if (value := values.pop(name)) is not None}
+            for parameter, config_class in classes.items():
+                tables[parameter] |= {name: given[name] for name in config_class.model_fields if name in given}
             configs = {parameter: classes[parameter].parse(table, "settings") for parameter, table in tables.items()}
             return function(**values, **configs)
 
         kept = [p for name, p in signature.parameters.items() if name not in classes]
         made = [_parameter("config_file", Path | None, typer.Option(None, "--config", help=_FILE_HELP))]
-        made += [_parameter(name, kind | None, option) for (_, name), (kind, option) in flags.items()]
+        made += [_parameter(name, kind | None, option) for name, (kind, option) in flags.items()]
         parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in (*kept, *made)]
         command.__signature__ = signature.replace(parameters=parameters)  # pyright: ignore[reportAttributeAccessIssue]
         command.__annotations__ = {p.name: p.annotation for p in parameters}

@@ -1,0 +1,29 @@
+from .circuits import (
+    make_target as make_target,
+    model_of as model_of,
+    open_graph as open_graph,
+    report_by_name as report_by_name,
+    slug as slug,
+    trace_by_name as trace_by_name,
+    validate_by_name as validate_by_name,
+)
+from .demo import DemoConfig as DemoConfig, DemoOutcome as DemoOutcome, demo as demo, demo_settings as demo_settings
+from .dictionaries import (
+    evaluate_by_name as evaluate_by_name,
+    find_dictionaries as find_dictionaries,
+    load_controls as load_controls,
+    new_dictionaries as new_dictionaries,
+    site_width as site_width,
+    train_dictionaries as train_dictionaries,
+    training_rows as training_rows,
+)
+from .doctor import examine as examine
+from .study import (
+    Bench as Bench,
+    Finding as Finding,
+    StudyConfig as StudyConfig,
+    quick_study as quick_study,
+    study as study,
+)
+from .subject import open_subject as open_subject, parse_layers as parse_layers
+from .tiny import TinyConfig as TinyConfig, train_tiny as train_tiny

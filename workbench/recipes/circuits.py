@@ -1,0 +1,181 @@
+"""Trace, validate and report by name: artifacts of a workspace in, artifacts of a workspace out."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from workbench.circuits import Target, TraceConfig, ValidateConfig, prune, trace, validate
+from workbench.core import ArtifactError, CircuitGraph, ConfigError, Progress, Result, Silent
+from workbench.dictionaries import DictionarySet
+from workbench.features import open_scan, unit_effects
+from workbench.models import HookedModel, load_model
+from workbench.report import ReportConfig
+from workbench.workspace import Workspace
+
+from .dictionaries import find_dictionaries, load_controls
+from .study import Bench, Finding, feature_units, next_tokens, one_token, save_finding, write_finding
+
+
+def trace_by_name(
+    place: Workspace,
+    prompt: str,
+    dictionaries: str,
+    *,
+    target: str | None = None,
+    foil: str | None = None,
+    name: str | None = None,
+    config: TraceConfig | None = None,
+    device: str = "auto",
+    offline: bool = False,
+    progress: Progress | None = None,
+) -> CircuitGraph:
+    """Trace a prompt with a set of the workspace and save the graph."""
+    if foil is not None and target is None:
+        raise ConfigError("a foil needs a target", hint="add --target")
+    members, _ = find_dictionaries(place, dictionaries)
+    model = model_of(members, device, offline, progress)
+    tokens = model.tokens(prompt).ids[0]
+    graph = trace(model, members, tokens, make_target(model, target, foil), config, progress)
+    return graph.save(place.path_of("graphs", name or slug(prompt)))
+
+
+def validate_by_name(
+    place: Workspace,
+    name: str,
+    config: ValidateConfig,
+    device: str = "auto",
+    offline: bool = False,
+    progress: Progress | None = None,
+) -> Result:
+    """Validate a graph of the workspace and save the Result beside it."""
+    graph, model, members, folder = open_graph(place, name, device, offline, progress)
+    untrained = load_controls(folder).get("untrained")
+    result = validate(model, members, graph, config, untrained, progress)
+    result.save(place.path_of("results", f"{name}-validation"))
+    return result
+
+
+def report_by_name(
+    place: Workspace,
+    name: str,
+    formats: Sequence[str] = ("html", "json"),
+    device: str = "auto",
+    offline: bool = False,
+    progress: Progress | None = None,
+) -> list[Path]:
+    """Write the report of a graph; what it still lacks (validation, contexts) is made first."""
+    graph, model, members, folder = open_graph(place, name, device, offline, progress)
+    validation = find_result(place, f"{name}-validation", graph)
+    if validation is None:
+        validation = validate_by_name(place, name, ValidateConfig(), device, offline, progress)
+    pruned = prune(graph)
+    units = feature_units(pruned)
+    scan = find_scan(place, members)
+    finding = Finding(
+        name,
+        graph,
+        pruned,
+        validation,
+        sums=find_result(place, f"{name}-sums", graph),
+        next_tokens=next_tokens(model, torch.tensor(graph.token_ids)),
+        contexts=scan.contexts(units, model.tokenizer.strings) if scan else None,
+        effects=unit_effects(model, members, units),
+        control_scores=_control_scores(find_result(place, f"{name}-controls", graph)),
+    )
+    save_finding(finding, place)
+    evaluation = find_evaluation(place, members)
+    bench = Bench(model, members, load_controls(folder).get("untrained"), {}, scan, evaluation)
+    config = ReportConfig(command=f"workbench circuit report {name}", device=str(model.device))
+    return list(write_finding(finding, bench, place, config, formats=formats).values())
+
+
+def open_graph(
+    place: Workspace, name: str, device: str, offline: bool, progress: Progress | None
+) -> tuple[CircuitGraph, HookedModel, DictionarySet, Path]:
+    """A graph with the model and the dictionaries that it was traced with.
+
+    Raises:
+        ArtifactError: the dictionaries are gone or are not those of the graph any more.
+    """
+    graph = CircuitGraph.load(place.open("graphs", name).path)
+    wanted = graph.manifest.details.get("dictionaries", "")
+    members, folder = find_dictionaries(place, wanted)
+    recorded = graph.manifest.parents.get(wanted)
+    found = members.manifest.content_hash if members.manifest else ""
+    if recorded and recorded != found:
+        raise ArtifactError(
+            f"the graph {name!r} was traced with other dictionaries of the name {wanted!r}",
+            f"recorded {recorded[:12]}, found {found[:12]}",
+            "trace it again",
+        )
+    return graph, model_of(members, device, offline, progress), members, folder
+
+
+def model_of(members: DictionarySet, device: str, offline: bool, progress: Progress | None) -> HookedModel:
+    """The model that a set was trained on, in float32, under the set's mask policy.
+
+    Raises:
+        ConfigError: the set does not say which. ArtifactError: its weights are others now.
+    """
+    manifest = members.manifest
+    if manifest is None or manifest.model is None or manifest.mask is None:
+        raise ConfigError(f"the set {members.name!r} does not say which model it belongs to")
+    model = load_model(
+        manifest.model.id, device=device, offline=offline, policy=manifest.mask, progress=progress or Silent()
+    )
+    if model.ref.weight_hash != manifest.model.weight_hash:
+        raise ArtifactError(
+            f"the set {members.name!r} was trained on other weights of {manifest.model.id}",
+            f"recorded {manifest.model.weight_hash[:12]}, found {model.ref.weight_hash[:12]}",
+            "train it again",
+        )
+    return model
+
+
+def make_target(model: HookedModel, target: str | None, foil: str | None) -> Target:
+    """What to explain: target minus foil, the target alone, or the most probable tokens."""
+    if target is None:
+        return Target()
+    if foil is None:
+        return Target.of(one_token(model, target))
+    return Target.difference(one_token(model, target), one_token(model, foil))
+
+
+def find_result(place: Workspace, name: str, graph: CircuitGraph) -> Result | None:
+    """A saved Result of this very graph, None if there is none."""
+    path = place.path_of("results", name)
+    if not path.is_dir():
+        return None
+    result = Result.load(path)
+    return result if result.inputs.get("graph") == graph.manifest.content_hash else None
+
+
+def find_scan(place: Workspace, members: DictionarySet):
+    """The feature scan of a set, None if there is none of these very dictionaries."""
+    path = place.path_of("stores", f"{members.name}-scan")
+    if not path.is_dir() or members.manifest is None:
+        return None
+    scan = open_scan(path)
+    return scan if members.manifest.content_hash in scan.manifest.parents.values() else None
+
+
+def find_evaluation(place: Workspace, members: DictionarySet) -> Result | None:
+    """The saved evaluation of a set, None if there is none of these very dictionaries."""
+    path = place.path_of("results", f"{members.name}-evaluation")
+    if not path.is_dir() or members.manifest is None:
+        return None
+    result = Result.load(path)
+    return result if members.manifest.content_hash in result.inputs.values() else None
+
+
+def slug(text: str, limit: int = 48) -> str:
+    """A name for files made from a prompt."""
+    words = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+    return words[:limit].rstrip("-") or "graph"
+
+
+def _control_scores(result: Result | None) -> dict[str, dict[str, float]]:
+    rows = result.tables["control_scores"] if result else []
+    return {row["control"]: {key: value for key, value in row.items() if key != "control"} for row in rows}

@@ -1,0 +1,175 @@
+"""The evaluation on a tiny random model: against slow obvious formulas, exact replacements, and refusals."""
+
+import pytest
+import torch
+from models.families import LetterTokenizer, build_hooked
+
+from workbench.core import ConfigError, Edit, Interrupted, Manifest, MaskPolicy, Silent, Site, TextRef
+from workbench.data import PackedText
+from workbench.dictionaries import AffineMap, CoderConfig, DictionarySet, dictionaries_for_layers
+from workbench.evaluation import EvaluateConfig, evaluate
+
+CONFIG = EvaluateConfig(batch_sequences=3, bootstrap=50, single_layers_every=1)
+
+
+@pytest.fixture(scope="module")
+def model():
+    return build_hooked("llama")[0]
+
+
+@pytest.fixture(scope="module")
+def text() -> PackedText:
+    draw = torch.Generator().manual_seed(0)
+    ids = torch.randint(2, 50, (7, 12), generator=draw, dtype=torch.int32)
+    ids[:, 0] = LetterTokenizer.bos_id
+    lengths = torch.tensor([12, 5, 12, 12, 2, 9, 12], dtype=torch.int32)
+    document = torch.tensor([0, 0, 1, 2, 2, 3, 3], dtype=torch.int32)
+    return PackedText(ids, lengths, document, list("abcd"), TextRef(id="random", hash="h", split="heldout"))
+
+
+@pytest.fixture(scope="module")
+def rows(model, text) -> dict[Site, torch.Tensor]:
+    """Every counted row, sequence by sequence."""
+    sites = [Site(kind, layer) for layer in (0, 1) for kind in ("mlp_in", "mlp_out")]
+    found = {site: [] for site in sites}
+    for ids, length in zip(text.ids, text.lengths.tolist(), strict=True):
+        for site, x in model.capture(ids[:length].long(), sites).items():
+            found[site].append(x[0, 1:])
+    return {site: torch.cat(parts) for site, parts in found.items()}
+
+
+@pytest.fixture(scope="module")
+def dictionaries(rows) -> DictionarySet:
+    made = dictionaries_for_layers("topk-skip-transcoder", (0, 1), 24, CoderConfig(d_sae=40, k=5), "tiny")
+    for dictionary in made.values():
+        dictionary.initialise(rows, 0)
+    return made
+
+
+@pytest.fixture(scope="module")
+def result(model, dictionaries, text):
+    return evaluate(model, dictionaries, text, CONFIG, {"affine": dictionaries.affine_only()})
+
+
+@torch.no_grad()
+def test_layers_against_the_formulas(result, dictionaries, rows):
+    for record in result.tables["layers"]:
+        dictionary = dictionaries.by_layer(record["layer"])
+        y = rows[dictionary.writes[0]].double()
+        out, norm = dictionary(rows)[dictionary.writes[0]].double(), y.norm(dim=1)
+        total = (y - y.mean(0)).square().sum()
+        assert record["fvu_all_rows"] == pytest.approx(float((out - y).square().sum() / total), rel=1e-4)
+        assert record["fvu_low"] <= record["fvu"] <= record["fvu_high"]
+        affine = y - rows[dictionary.reads[0]].double() @ dictionary.W_skip.T.double() - dictionary.b_dec.double()
+        assert record["fvu_all_rows_affine"] == pytest.approx(float(affine.square().sum() / total), rel=1e-4)
+        kept = norm <= 6 * norm.median()
+        if kept.all() and record["dropped_share"] == 0:
+            assert record["fvu"] == pytest.approx(record["fvu_all_rows"])
+            cosine = torch.cosine_similarity(out, y).mean()
+            assert record["cosine"] == pytest.approx(float(cosine), rel=1e-4)
+        codes = dictionary.encode(rows)
+        assert record["l0"] == pytest.approx(float(codes.l0().double().mean()))
+        fired = codes.dense().ne(0).any(0)
+        assert record["dead_share"] == pytest.approx(1 - float(fired.double().mean()))
+        assert record["rows"] == len(y)
+
+
+@torch.no_grad()
+def test_splice_against_a_loop_over_positions(result, model, dictionaries, text):
+    totals = {"model": [], "dictionary": [], "affine": []}
+    divergence = []
+    for ids, length in zip(text.ids, text.lengths.tolist(), strict=True):
+        tokens = ids[:length].long()
+        logits = {"model": model.run(tokens).logits[0].log_softmax(1)}
+        for name, members in (("dictionary", dictionaries), ("affine", dictionaries.affine_only())):
+            edits = [Edit.through(codec, rows=tuple(range(1, length))) for codec in members.values()]
+            logits[name] = model.run(tokens, edits).logits[0].log_softmax(1)
+        for position in range(1, length - 1):
+            for name, found in logits.items():
+                totals[name].append(-found[position, tokens[position + 1]])
+            base, spliced = logits["model"][position], logits["dictionary"][position]
+            divergence.append((base.exp() * (base - spliced)).sum())
+    records = {record["variant"]: record for record in result.tables["splice"] if record["layer"] is None}
+    for name, losses in totals.items():
+        assert records[name]["ce"] == pytest.approx(float(torch.stack(losses).mean()), rel=1e-4)
+        assert records[name]["n"] == len(losses)
+    assert records["dictionary"]["kl"] == pytest.approx(float(torch.stack(divergence).mean()), rel=1e-3)
+    assert records["model"]["kl"] == 0
+
+
+def test_the_table_names_every_replacement(result):
+    found = [(record["variant"], record["replaced"]) for record in result.tables["splice"]]
+    assert found == [
+        ("model", "none"),
+        ("dictionary", "all"),
+        ("affine", "all"),
+        ("mean", "all"),
+        ("dictionary", "layer 0"),
+        ("dictionary", "layer 1"),
+    ]
+    assert result.scalars["ce_mean"] == result.tables["splice"][3]["ce"]
+    for phrase in ("FVU", "bootstrap", "first 1 position", "n = "):
+        assert phrase in " ".join(result.notes)
+
+
+def test_an_exact_replacement_changes_nothing(model, text):
+    """A dictionary that writes what it reads, at a site whose reading is exact."""
+    exact = []
+    for layer in (0, 1):
+        site = Site("mlp_out", layer)
+        identity = AffineMap.of(torch.eye(24), torch.zeros(24), site, site)
+        exact.append(identity)
+    found = evaluate(model, DictionarySet(exact, "exact"), text, CONFIG)
+    assert found.scalars["fvu_mean"] == pytest.approx(0, abs=1e-10)
+    assert found.scalars["kl_dictionary"] == pytest.approx(0, abs=1e-6)
+    assert found.scalars["ce_dictionary"] == pytest.approx(found.scalars["ce_model"], rel=1e-6)
+    assert found.scalars["ce_recovered_against_mean"] == pytest.approx(1)
+
+
+def test_the_mean_as_a_prediction_has_fvu_one(model, text, rows):
+    site = Site("mlp_out", 1)
+    mean = AffineMap.of(torch.zeros(24, 24), rows[site].mean(0), Site("mlp_in", 1), site)
+    found = evaluate(model, DictionarySet([mean], "mean"), text, CONFIG)
+    assert found.tables["layers"][0]["fvu_all_rows"] == pytest.approx(1, rel=1e-5)
+    assert found.scalars["ce_dictionary"] == pytest.approx(found.scalars["ce_mean"], rel=1e-5)
+
+
+def test_outlier_rows_are_counted_apart(model, text, dictionaries):
+    strict = evaluate(model, dictionaries, text, EvaluateConfig(outlier_factor=1.001, splice=False, bootstrap=20))
+    for record in strict.tables["layers"]:
+        assert 0.2 < record["dropped_share"] < 0.7
+        assert record["fvu"] != record["fvu_all_rows"]
+    assert "splice" not in strict.tables
+
+
+def test_other_model_or_mask_is_refused(model, text, dictionaries):
+    def made(**changes) -> DictionarySet:
+        return DictionarySet(dictionaries.values(), "tiny", Manifest(kind="dictionary set", **changes))
+
+    other = model.ref.model_copy(update={"id": "other", "weight_hash": "0"})
+    with pytest.raises(ConfigError, match="was trained on other"):
+        evaluate(model, made(model=other), text)
+    with pytest.raises(ConfigError, match="first 4 position"):
+        evaluate(model, made(model=model.ref, mask=MaskPolicy(skip_first=4)), text)
+    with pytest.raises(ConfigError, match="no dictionary to evaluate"):
+        evaluate(model, DictionarySet([]), text)
+
+
+class CancelAfter(Silent):
+    def __init__(self, batches: int) -> None:
+        self.left = batches
+
+    def cancelled(self) -> bool:
+        self.left -= 1
+        return self.left < 0
+
+
+def test_cancelled(model, text, dictionaries):
+    with pytest.raises(Interrupted, match="before anything was measured"):
+        evaluate(model, dictionaries, text, CONFIG, progress=CancelAfter(0))
+    part = evaluate(model, dictionaries, text, CONFIG, progress=CancelAfter(1))
+    assert part.partial
+    assert list(part.tables) == ["layers"]
+    part = evaluate(model, dictionaries, text, CONFIG, progress=CancelAfter(4))
+    assert part.partial
+    assert 0 < part.tables["splice"][0]["n"] < 40

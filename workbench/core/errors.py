@@ -64,6 +64,9 @@ def nearest(name: str, names: Iterable[str], label: str = "known") -> str:
     """A hint that offers the names closest to a misspelt one, or all of them when they are few."""
     names = sorted(set(names))
     close = get_close_matches(name, names, n=3, cutoff=0.5)
+    if not close and name:
+        holding = [known for known in names if name.lower() in known.lower()]
+        close = sorted(holding, key=lambda known: not known.lower().startswith(name.lower()))[:3]
     if close:
         return f"did you mean {' or '.join(close)}?"
     shown = ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")

@@ -62,5 +62,5 @@ def open_text(name: str | Path, *, offline: bool = False, progress: Progress = S
         raise TextError(f"no text at {name}", found="no such file or folder", hint="check the path")
     raise TextError(
         f"unknown text {name!r}",
-        hint=f"{nearest(name, [text.name for text in known_texts()])}; or give a file, a folder or hf:dataset",
+        hint=f"a file, a folder and hf:dataset work too; {nearest(name, [text.name for text in known_texts()])}",
     )

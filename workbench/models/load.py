@@ -106,7 +106,7 @@ def _locate(name: str, offline: bool, progress: Progress) -> _Source:
         return _Source(name, folder, prefix=known.prefix if known else None)
     offered = nearest(name, [model.name for model in known_models()])
     raise ModelError(
-        f"unknown model {name!r}", hint=f"{offered}; or give a folder, a .gguf file or a hub id owner/name"
+        f"unknown model {name!r}", hint=f"a folder, a .gguf file and a hub id owner/name work too; {offered}"
     )
 
 
@@ -151,6 +151,7 @@ def _load_folder(folder: Path, dtype: torch.dtype) -> Any:
                 trust_remote_code=False,
                 attn_implementation="eager",
                 output_loading_info=True,
+                ignore_mismatched_sizes=True,  # reported below, with names
             )
     except (ValueError, OSError, KeyError, TypeError, ImportError, AttributeError) as error:
         raise ModelError(f"cannot load the model in {folder}", found=_first_line(error)) from None
@@ -160,6 +161,13 @@ def _load_folder(folder: Path, dtype: torch.dtype) -> Any:
         shown = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
         raise ModelError(
             f"the weights in {folder} are not complete", found=f"missing: {shown}", hint="copy or download them again"
+        )
+    if report["mismatched_keys"]:
+        name, stored, wanted = min(report["mismatched_keys"])
+        raise ModelError(
+            f"the weights in {folder} do not fit its config.json",
+            found=f"{name} has shape {tuple(stored)}, the config wants {tuple(wanted)}",
+            hint="copy or download both again",
         )
     if getattr(model.config, "quantization_config", None) is not None:
         raise ModelError(

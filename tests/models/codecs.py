@@ -1,6 +1,6 @@
 """Small codecs for tests: dense linear maps with a top-k gate, over any reads and writes."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import torch
@@ -20,6 +20,7 @@ class LinearCodec:
     bias: dict[Site, Tensor]
     k: int = 3
     name: str = "linear"
+    auxiliary_losses: Callable[[Mapping[Site, Tensor], Codes], dict[str, Tensor]] | None = None
     calls: list[tuple[Site, ...]] = field(default_factory=list)
 
     @property
@@ -55,7 +56,7 @@ def linear_codec(reads, writes, size_in: int, size_out: int, per_read: int = 12,
     decoders = {}
     for site in writes:
         rows = [torch.randn(per_read, size_out, generator=source, dtype=dtype) for _ in reads]
-        causal = [row * (read.layer <= site.layer) for row, read in zip(rows, reads, strict=True)]
+        causal = [row * ((read.layer or 0) <= (site.layer or 0)) for row, read in zip(rows, reads, strict=True)]
         decoders[site] = 0.3 * torch.cat(causal)
     bias = {site: torch.randn(size_out, generator=source, dtype=dtype) for site in writes}
     return LinearCodec(reads, writes, encoders, decoders, bias)

@@ -42,6 +42,28 @@ def close(found, wanted, tolerance=1e-8):
     assert (found - wanted).abs().max() <= tolerance * max(1.0, float(wanted.abs().max()))
 
 
+def test_shapes(single):
+    model, untouched = single
+    shape, config = model.shape, untouched.config
+    neox, gpt2, gemma = "neox" in shape.family, shape.family == "gpt2", "gemma" in shape.family
+    assert shape.family == config.model_type
+    assert (shape.n_layers, shape.n_heads, shape.d_mlp, shape.d_vocab, shape.n_ctx) == (
+        3 if gemma else 2,
+        4,
+        40,
+        50,
+        64,
+    )
+    assert (shape.d_model, shape.d_head, shape.n_kv_heads) == (
+        (32, 8, 4) if neox else (24, 6, 4) if gpt2 else (24, 8, 2)
+    )
+    assert (shape.gated, shape.norm) == ((False, "layer") if neox or gpt2 else (True, "rms"))
+    assert shape.parallel == (neox and config.use_parallel_residual)
+    assert shape.sandwich == gemma
+    assert shape.rotary != gpt2
+    assert shape.logit_softcap == (4.0 if shape.family == "gemma2" else None)
+
+
 def test_logits_equal_hugging_face(single):
     model, untouched = single
     wanted = untouched(IDS).logits

@@ -105,8 +105,12 @@ def test_sampling_is_seeded_row_by_row():
     alone = model.generate(BATCH.row(0), 8, sampling=hot, seed=3)
     assert torch.equal(alone.ids[0], first.ids[0])
     greedy = model.generate(BATCH, 8, sampling=ENDLESS)
-    for narrow in ({"top_k": 1}, {"top_p": 1e-6}):
-        sampled = model.generate(BATCH, 8, sampling=Sampling(temperature=1.0, stop_at_eos=False, **narrow), seed=1)
+    narrow = (
+        Sampling(temperature=1.0, stop_at_eos=False, top_k=1),
+        Sampling(temperature=1.0, stop_at_eos=False, top_p=1e-6),
+    )
+    for sampling in narrow:
+        sampled = model.generate(BATCH, 8, sampling=sampling, seed=1)
         assert torch.equal(sampled.ids, greedy.ids)
     with pytest.raises(ConfigError, match="temperature"):
         Sampling.parse({"temperature": -1})

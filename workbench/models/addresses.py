@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
+from transformer_lens.model_bridge.generalized_components.attention import AttentionBridge
 
 from workbench.core import Site, SiteError, nearest
 
@@ -67,6 +68,7 @@ class Addresses:
     def __init__(self, bridge: Any, shape: ModelShape) -> None:
         self.shape = shape
         self._hooks = dict(bridge.hook_dict)
+        self._absent = _absent_kinds(bridge)
         self._points: dict[Site, Point] = {}
 
     def point(self, site: Site) -> Point:
@@ -97,7 +99,7 @@ class Addresses:
 
     def _lookup(self, kind: str, layer: int | None) -> tuple[str, Any] | None:
         name = _MODEL_POINTS.get(kind) or f"blocks.{layer}.{_LAYER_POINTS[kind]}"
-        if kind == "resid_mid" and self.shape.parallel:
+        if kind in self._absent or (kind == "resid_mid" and self.shape.parallel):
             return None
         return (name, self._hooks[name]) if name in self._hooks else None
 
@@ -124,6 +126,18 @@ class Addresses:
         if site.head is not None and site.head >= heads:
             kind = "key/value heads" if site.kind in _KEY_VALUE else "heads"
             raise SiteError(f"no head {site.head} for {site}", f"{kind} run from 0 to {heads - 1}")
+
+
+def _absent_kinds(bridge: Any) -> frozenset[str]:
+    """Sites inside attention that have hook points which never fire, or fire too late to edit anything.
+
+    Some families' attention is Hugging Face's own from input to output; the bridge then shows patterns after use.
+    """
+    attention = dict(bridge.blocks[0].named_children()).get("attn")
+    if attention is None or type(attention).forward is AttentionBridge.forward:
+        return frozenset(_STEPWISE)
+    absent = () if attention.supports_attn_result else ("attn_result",)
+    return frozenset(absent if attention.supports_split_qkv_fork else (*absent, *_SPLIT_INPUTS))
 
 
 def at_head(x: Tensor, site: Site) -> Tensor:

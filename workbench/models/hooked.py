@@ -8,16 +8,27 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from workbench.core import Edit, MaskPolicy, ModelError, ModelRef, Progress, RowContext, Silent, Site, SiteError
+from workbench.core import (
+    Edit,
+    MaskPolicy,
+    ModelError,
+    ModelRef,
+    Progress,
+    RowContext,
+    ShapeError,
+    Silent,
+    Site,
+    SiteError,
+)
 
 from .addresses import Addresses, at_head
-from .fused import FusedAttention
 from .generate import Generation, generate
 from .parameters import Parameters
 from .precision import keep_double
 from .run import Plan, Run
 from .sampling import Sampling
 from .shape import ModelShape, read_shape
+from .shortcuts import Shortcuts
 from .tokens import TokenBatch, as_batch, encode_prompts
 
 Tokens = TokenBatch | Tensor | Sequence[int]
@@ -35,7 +46,7 @@ class HookedModel:
         self.tokenizer, self.ref, self.policy = tokenizer, ref, policy
         self.shape: ModelShape = read_shape(bridge)
         self._addresses = Addresses(bridge, self.shape)
-        self._fused = FusedAttention(bridge, self.shape)
+        self._shortcuts = Shortcuts(bridge, self.shape)
         if self.dtype == torch.float64:
             keep_double(bridge)
         self._parameters: Parameters | None = None
@@ -99,17 +110,18 @@ class HookedModel:
     ) -> dict[Site, Tensor]:
         """The gradient of a scalar metric of the logits with respect to the tensors at sites."""
         batch = as_batch(tokens, self.shape, self.device)
-        plan = Plan(self._addresses, edits, sites)
-        with self._rooted():
-            run = self._execute(plan, batch.ids, batch.context(), connect=True)
+        plan, deltas = Plan(self._addresses, edits), {}
+        for site in sites:
+            plan.add_probe(site, deltas)
+        run = self._execute(plan, batch.ids, batch.context())
         assert run.logits is not None
         value = metric(run.logits)
         if value.numel() != 1:
-            raise SiteError("a metric gives one number", f"found shape {tuple(value.shape)}")
-        found = torch.autograd.grad(value, list(run.activations.values()), allow_unused=True)
+            raise ShapeError("a metric gives one number", f"found shape {tuple(value.shape)}")
+        found = torch.autograd.grad(value, list(deltas.values()), allow_unused=True)
         grads = {}
-        for (site, x), grad in zip(run.activations.items(), found, strict=True):
-            grads[site] = at_head(torch.zeros_like(x) if grad is None else grad, site)
+        for (site, delta), grad in zip(deltas.items(), found, strict=True):
+            grads[site] = at_head(torch.zeros_like(delta) if grad is None else grad, site)
         return grads
 
     def generate(
@@ -158,17 +170,6 @@ class HookedModel:
             self._parameters = Parameters(self._bridge, self.shape)
         return self._parameters
 
-    @contextmanager
-    def _rooted(self) -> Iterator[None]:
-        """Start a graph at the embedding, so that everything after it has a gradient."""
-        point = self._addresses.point(Site("embed"))
-        handle = point.hook.add_hook(lambda x, hook: x.detach().requires_grad_(), prepend=True)
-        try:
-            yield
-        finally:
-            handle.hook.remove()
-            point.hook.fwd_hooks.remove(handle)
-
     def _execute(
         self,
         plan: Plan,
@@ -176,7 +177,6 @@ class HookedModel:
         context: RowContext,
         logits: bool = True,
         weights: Mapping[str, Tensor] | None = None,
-        connect: bool = False,
         inputs: Mapping[str, Any] | None = None,
     ) -> Run:
         overrides = self._canonical.overrides(weights) if weights else None
@@ -189,7 +189,7 @@ class HookedModel:
             return torch.func.functional_call(self._model, overrides, (), kwargs, tie_weights=False).logits
 
         with self._switched(plan), self._memory_errors(ids):
-            return plan.execute(forward, context, logits, connect)
+            return plan.execute(forward, context, logits)
 
     @contextmanager
     def _switched(self, plan: Plan) -> Iterator[None]:
@@ -198,7 +198,7 @@ class HookedModel:
         try:
             for setter in setters:
                 setter(True)
-            with self._fused.use(not plan.stepwise):
+            with self._shortcuts.fused(not plan.stepwise):
                 yield
         except NotImplementedError as error:
             raise SiteError("this model cannot split its attention as asked", str(error)) from None
@@ -211,7 +211,9 @@ class HookedModel:
         try:
             yield
         except RuntimeError as error:
-            if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
+            if isinstance(error, torch.OutOfMemoryError) or any(
+                words in str(error) for words in ("can't allocate memory", "out of memory")
+            ):
                 found = f"a batch of {tuple(ids.shape)} tokens did not fit into memory on {self.device}"
                 raise ModelError(
                     "out of memory", found, "use a smaller batch, shorter prompts or fewer sites"

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
@@ -24,7 +25,7 @@ class Run:
         activations: per asked site the tensor that flows on, after the edits at that site; a site with a head
             has no head axis.
         codes: per codec of a `through` edit the codes that were decoded (tweaks applied), one row per selected
-            position in row-major order of `code_rows`.
+            position in row-major order of `code_rows`; a codec whose rows select nothing is absent.
         losses: auxiliary losses that codecs reported, named `codec.loss`.
     """
 
@@ -49,10 +50,11 @@ class Plan:
     the edits of resid_mid (they are added to attn_out, which has been read by then).
     """
 
-    def __init__(self, addresses: Addresses, edits: Sequence[Edit], sites: Sequence[Site | str]) -> None:
+    def __init__(self, addresses: Addresses, edits: Sequence[Edit] = (), sites: Sequence[Site | str] = ()) -> None:
         self.edits = tuple(edits)
         self.sites = tuple(dict.fromkeys(Site.parse(site) for site in sites))
         self._points: dict[str, Point] = {}
+        self._sites: dict[str, Site] = {}
         self._edit: dict[str, list[Action]] = {}
         self._read: dict[str, list[Action]] = {}
         self._late: dict[str, list[Action]] = {}
@@ -62,10 +64,17 @@ class Plan:
             self._add_edit(number, edit)
         for site in self.sites:
             self._add_read(site, _capture(site))
-        self.switches = sorted({point.switch for point in self._points.values() if point.switch})
-        self.stepwise = any(point.stepwise for point in self._points.values())
-        self._refuse_bypassed_edits()
         self.kinds = {site.kind for site in self.sites} | {edit.site.kind for edit in self.edits}
+
+    @property
+    def switches(self) -> tuple[str, ...]:
+        """What the bridge must turn on for these sites."""
+        return tuple(sorted({point.switch for point in self._points.values() if point.switch}))
+
+    @property
+    def stepwise(self) -> bool:
+        """Whether attention must run step by step."""
+        return any(point.stepwise for point in self._points.values())
 
     def _refuse_bypassed_edits(self) -> None:
         """With separate inputs per head, queries, keys and values no longer read the shared norm output."""
@@ -89,31 +98,42 @@ class Plan:
             self.needed.add(self._addresses.write_point(site).name)
 
     def _add_read(self, site: Site, action: Action) -> None:
-        point = self._use(self._addresses.point(site))
+        point = self._use(self._addresses.point(site), site)
         self._read.setdefault(point.name, []).append(action)
         self.needed.add(point.name)
 
     def _add_write(self, site: Site, action: Action) -> None:
-        point = self._use(self._addresses.write_point(site))
+        point = self._use(self._addresses.write_point(site), site)
         if site.kind != "resid_mid":
             self._edit.setdefault(point.name, []).append(action)
             return
         assert site.layer is not None
-        before = self._use(self._addresses.point(Site("resid_pre", site.layer)))
+        before = self._use(self._addresses.point(Site("resid_pre", site.layer)), site)
         self._read.setdefault(before.name, []).append(_remember(site.layer))
         self._late.setdefault(point.name, []).append(_shift(site.layer, action))
 
-    def _use(self, point: Point) -> Point:
+    def _use(self, point: Point, site: Site) -> Point:
+        self._sites.setdefault(point.name, site)
         return self._points.setdefault(point.name, point)
 
-    def execute(
-        self, forward: Callable[[], Tensor], context: RowContext, want_logits: bool = True, connect: bool = False
-    ) -> Run:
+    def add_probe(self, site: Site | str, deltas: dict[Site, Tensor]) -> None:
+        """Add zeros at a site and leave them in `deltas`: their gradient is the gradient at that site."""
+        site = Site.parse(site)
+
+        def action(x: Tensor, state: State) -> Tensor:
+            deltas[site] = torch.zeros_like(x).requires_grad_()
+            return x + deltas[site]
+
+        self._add_write(site, action)
+
+    def execute(self, forward: Callable[[], Tensor], context: RowContext, want_logits: bool = True) -> Run:
         """Run `forward` (which returns logits) once under this plan.
 
-        With `connect`, captured tensors are what flows on, so that gradients with respect to them exist.
+        Raises:
+            SiteError: a captured or edited site lies in a part of the model that did not run.
         """
-        state = State(self, context, want_logits, connect)
+        self._refuse_bypassed_edits()
+        state = State(self, context, want_logits)
         logits = None
         if want_logits or self.needed:
             with self._hooked(state), warnings.catch_warnings():
@@ -121,12 +141,15 @@ class Plan:
                 warnings.filterwarnings("ignore", message=".*hook_scale/hook_normalized.*")
                 try:
                     logits = forward()
+                    self._check_reached(state)
                 except Finished:
                     logits = None
-        missing = [str(site) for site in self.sites if site not in state.activations]
+        return state.result(logits if want_logits else None)
+
+    def _check_reached(self, state: "State") -> None:
+        missing = [str(self._sites[name]) for name in self._points if name not in state.reached]
         if missing:
             raise SiteError(f"nothing arrived at {', '.join(missing)}", "that part of the model did not run")
-        return state.result(logits if want_logits else None)
 
     @contextmanager
     def _hooked(self, state: "State") -> Iterator[None]:
@@ -142,15 +165,11 @@ class Plan:
 
     def _hook(self, name: str, state: "State") -> Callable[..., Tensor | None]:
         edits, reads, late = self._edit.get(name, ()), self._read.get(name, ()), self._late.get(name, ())
-        # HF adds the tensor at resid_mid's hook point itself to the skip path: it must stay the same object.
-        connect = state.connect and not name.endswith("ln2.hook_in")
 
         def act(x: Tensor, hook: Any) -> Tensor | None:
             given = x
             for action in edits:
                 x = action(x, state)
-            if connect:
-                x = x.view_as(x)
             for action in reads:
                 action(x, state)
             for action in late:
@@ -164,8 +183,9 @@ class Plan:
 class State:
     """What one execution of a Plan has gathered so far."""
 
-    def __init__(self, plan: Plan, context: RowContext, want_logits: bool, connect: bool) -> None:
-        self.context, self.connect = context, connect
+    def __init__(self, plan: Plan, context: RowContext, want_logits: bool) -> None:
+        self.context = context
+        self.reached: set[str] = set()
         self.activations: dict[Site, Tensor] = {}
         self.resid_pre: dict[int, Tensor] = {}
         self.passages = {n: Passage(edit, context) for n, edit in enumerate(plan.edits) if edit.codec is not None}
@@ -174,6 +194,7 @@ class State:
 
     def passed(self, name: str) -> None:
         """Note that a hook point was reached; stop the pass after the last one that is needed."""
+        self.reached.add(name)
         self._pending.discard(name)
         if self._stops and not self._pending:
             raise Finished
@@ -190,7 +211,7 @@ class State:
 
 def _capture(site: Site) -> Action:
     def action(x: Tensor, state: State) -> Tensor:
-        state.activations[site] = x if state.connect else at_head(x, site)
+        state.activations[site] = at_head(x, site)
         return x
 
     return action

@@ -54,7 +54,7 @@ def read_shape(bridge: Any) -> ModelShape:
         n_ctx=int(cfg.n_ctx),
         gated="gate" in dict(parts["mlp"].named_children()) if "mlp" in parts else False,
         parallel="hook_resid_mid" not in block.hook_aliases,
-        act_fn=str(_first(config, "hidden_activation", "activation_function", "hidden_act")),
+        act_fn=str(_first(config, "hidden_activation", "activation_function", "hidden_act", "activation")),
         norm="layer" if norm is None else "rms",
         sandwich="ln1_post" in parts,
         logit_softcap=_first(config, "final_logit_softcapping"),

@@ -16,6 +16,7 @@ class Passage:
         assert edit.codec is not None
         self.edit, self.codec = edit, edit.codec
         self.rows: Bool[Tensor, "b t"] = context.select(edit.rows)
+        self._idle = not bool(self.rows.any())
         self.codes: Codes | None = None
         self.losses: dict[str, Tensor] = {}
         self._plain: Codes | None = None
@@ -24,10 +25,13 @@ class Passage:
 
     def read(self, site: Site, x: Tensor) -> None:
         """Take the rows that the codec reads at a site."""
-        self._inputs[site] = self._new[site] = take(x, site, self.rows)
+        if not self._idle:
+            self._inputs[site] = self._new[site] = take(x, site, self.rows)
 
     def write(self, site: Site, x: Tensor) -> Tensor:
         """The tensor at a site with the selected rows replaced by the reconstruction."""
+        if self._idle:
+            return x
         self.encode()
         if self.codes is None or self._plain is None:
             reads = ", ".join(map(str, self.codec.reads))

@@ -18,6 +18,8 @@ def wrap(
     from transformer_lens.model_bridge.sources._bridge_builder import build_bridge_from_module
 
     architecture = type(model).__name__
+    if model.config.is_encoder_decoder or not model.can_generate():
+        raise ModelError(f"cannot hook a {architecture}", "it is no decoder-only language model")
     try:
         bridge = build_bridge_from_module(model.eval(), architecture, hf_config=model.config)
     except (ValueError, NotImplementedError, KeyError) as error:

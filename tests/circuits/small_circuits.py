@@ -1,0 +1,36 @@
+"""Tiny models with random dictionaries: what the tests of this room trace."""
+
+import torch
+from models.families import FAMILIES, build_hooked, random_ids
+
+from workbench.circuits import Analysis, Target, analyse
+from workbench.dictionaries import CoderConfig, DictionarySet, dictionaries_for_layers
+from workbench.models import HookedModel
+
+DIFFERENCE = Target.difference(3, 4)
+IDS = random_ids(1)
+__all__ = ["DIFFERENCE", "FAMILIES", "IDS", "build_hooked", "random_analysis", "random_dictionaries"]
+
+
+def random_dictionaries(
+    model: HookedModel, family: str = "topk-skip-transcoder", seed: int = 0, d_sae: int = 12, k: int = 3
+) -> DictionarySet:
+    """A random dictionary for every layer, in the model's dtype; about half of the places in a code are unused."""
+    config = CoderConfig(d_sae=d_sae, k=k)
+    found = dictionaries_for_layers(family, range(model.shape.n_layers), model.shape.d_model, config, "random")
+    draw = torch.Generator().manual_seed(seed)
+    for dictionary in found.values():
+        dictionary.to(model.dtype)
+        for parameter in dictionary.parameters():
+            values = torch.randn(parameter.shape, generator=draw, dtype=torch.float64)
+            parameter.data.copy_(0.3 * values)
+    return found
+
+
+def random_analysis(
+    family: str, dtype: torch.dtype = torch.float64, target: Target = DIFFERENCE
+) -> tuple[HookedModel, DictionarySet, Analysis]:
+    """A tiny model of a family, random dictionaries, and the prompt analysed."""
+    model, _ = build_hooked(family, dtype)
+    dictionaries = random_dictionaries(model)
+    return model, dictionaries, analyse(model, dictionaries, IDS, target)

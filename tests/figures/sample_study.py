@@ -13,7 +13,7 @@ IDS = (0, 2427, 9430, 284, 3350, 3893, 288, 260, 3480, 28, 3350, 6283, 253, 6174
 EFFECTS = {1: 0.08, 2: 5.18, 3: -0.11, 4: -3.47, 5: 0.05, 8: 0.21, 10: 3.37, 11: -0.32, 13: 0.12, 14: 0.3}
 WORDS = ("her herself she", "his himself he", "woman girl lady", "their them", "War Sea Mar", "one each", "store shop")
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>"
-METRIC = "logit(' Mary') - logit(' John')"
+METRIC = "logit difference Mary - John"
 N_LAYERS = 30
 
 
@@ -39,7 +39,8 @@ def manifest(kind: str = "graph") -> Manifest:
         seed=0,
         threads=2,
         versions={"python": "3.11.9", "torch": "2.13.0", "mech-workbench": "0.1.0"},
-        config={"target": METRIC, "node_threshold": 0.8, "edge_threshold": 0.98},
+        config={"target": {"kind": "difference", "tokens": [9430, 3350], "position": -1}, "max_edges": 300000},
+        details={"dictionaries": "demo", "pruned": {"node_share": 0.8, "edge_share": 0.98}},
     )
 
 
@@ -83,7 +84,7 @@ def graph(n_features: int = 260, seed: int = 0, tokens: tuple[str, ...] = TOKENS
         for layer in range(0, N_LAYERS, 3)
     ]
     nodes.sort(key=lambda n: n.layer)
-    nodes.append(Node("logit", N_LAYERS, last, 0, activation=3.72, influence=1.0, effect=3.72, label="Mary − John"))
+    nodes.append(Node("logit", N_LAYERS, last, 0, activation=3.72, influence=1.0, effect=3.72, label="Mary - John"))
     source, target, weight = [], [], []
     for j, node in enumerate(nodes):
         below = [i for i in range(j) if nodes[i].layer < node.layer and nodes[i].position <= node.position]
@@ -103,7 +104,8 @@ def graph(n_features: int = 260, seed: int = 0, tokens: tuple[str, ...] = TOKENS
         n_layers=N_LAYERS,
         metric=METRIC,
         metric_value=3.7216,
-        scores={"replacement": 0.56, "completeness": 0.80},
+        scores={"replacement": 0.56, "completeness": 0.86, "completeness_features": 0.80, "n_features": 13440.0}
+        | {"pruned_nodes_removed": 13620.0, "pruned_edges_removed": 296896.0},
         manifest=manifest(),
     )
 
@@ -161,16 +163,30 @@ def evaluation() -> Result:
     rows = [
         {
             "layer": layer,
-            "l0": 32.0,
+            "site": f"mlp_out.{layer}",
+            "dictionary": f"demo/mlp_in.{layer}",
+            "family": "topk-skip-transcoder",
             "fvu": float(0.3 + 0.1 * rng.random()),
             "fvu_affine": float(0.45 + 0.1 * rng.random()),
+            "fvu_untrained": float(0.6 + 0.1 * rng.random()),
             "cosine": 0.83,
-            "dead": 0.001,
+            "l0": 32.0,
+            "dead_share": 0.001,
+            "width": 2048,
+            "rows": 8000,
+            "dropped_share": 0.01,
         }
         for layer in range(N_LAYERS)
     ]
-    scalars = {"fvu": 0.311, "fvu_affine": 0.494, "ce": 3.562, "ce_spliced": 4.68, "ce_affine": 6.16, "ce_mean": 15.9}
-    return Result("evaluation", scalars, {"layers": rows}, notes=("8,128 held-out tokens, position 0 left out.",))
+    losses = {"model": 3.562, "dictionary": 4.68, "affine": 6.16, "untrained": 6.60, "mean": 15.9}
+    splice = [
+        {"variant": name, "replaced": "none" if name == "model" else "all", "layer": None, "ce": ce, "ce_low": ce - 0.1}
+        | {"ce_high": ce + 0.1, "kl": max(ce - 3.562, 0.0), "n": 8000, "documents": 20}
+        for name, ce in losses.items()
+    ]
+    scalars = {"fvu_mean": 0.311, "fvu_affine_mean": 0.494, "l0_mean": 32.0} | {f"ce_{k}": v for k, v in losses.items()}
+    notes = ("Text: wikipedia-sample, heldout documents.",)
+    return Result("evaluation", scalars, {"layers": rows, "splice": splice}, notes=notes)
 
 
 def next_tokens() -> Result:
@@ -203,16 +219,35 @@ def validation(made: CircuitGraph, seed: int = 0) -> Result:
                 values = dict(zip(("predicted", "frozen", "free"), (np.array(after) + noise).tolist(), strict=True))
                 groups.append({"set": name, "n": n, "seed": draw, **values})
     single = []
-    for place, i in enumerate(made.top(60)):
-        node = made.nodes[i]
-        predicted, loose = -node.effect, 0.02 if node.layer >= 20 else 0.12
-        values = {"predicted": predicted, "frozen": 0.9 * predicted + float(rng.normal(0, loose / 2))}
-        values["free"] = 0.7 * predicted + float(rng.normal(0, loose))
-        address = {"set": "trained", "node": node.id, "layer": node.layer, "position": node.position}
-        single.append({**address, **values, "rank": place})
+    for name in ("trained", "random", "untrained"):
+        for i in made.top(60):
+            node = made.nodes[i]
+            predicted, loose = -node.effect, 0.02 if node.layer >= 20 else 0.12
+            predicted *= {"trained": 1.0, "random": 0.01, "untrained": 0.6}[name]
+            values = {"predicted": predicted, "frozen": 0.9 * predicted + float(rng.normal(0, loose / 2))}
+            values["free"] = 0.7 * predicted + float(rng.normal(0, loose))
+            address = {"set": name, "node": node.id, "layer": node.layer, "position": node.position}
+            single.append({**address, "index": node.index, "activation": node.activation, **values})
     bands = [
-        {"set": "trained", "band": "0-2", "n": 30, "r_frozen": 0.68, "r_free": 0.41},
-        {"set": "trained", "band": "20-29", "n": 30, "r_frozen": 0.97, "r_free": 0.92},
+        {"set": name, "band": band, "n": n, "size_predicted": 0.1, "r_frozen": r, "sign_frozen": 0.92, "r_free": s}
+        for name, band, n, r, s in (
+            ("trained", "all", 60, 0.92, 0.70),
+            ("trained", "0-2", 12, 0.68, 0.41),
+            ("trained", "20-29", 30, 0.97, 0.92),
+            ("untrained", "all", 60, 0.92, 0.74),
+        )
     ]
-    tables = {"groups": groups, "single": single, "bands": bands}
-    return Result("validation", {"metric_value": 3.7216}, tables, params={"metric": METRIC}, seed=0)
+    exact = [
+        {"set": "trained", "node": row["node"], "mode": mode, "predicted": 1.0, "measured": 1.0, "ratio": 1e-5 * k}
+        for mode in ("direct", "total")
+        for k, row in enumerate(single[:50])
+    ]
+    tables = {"groups": groups, "single": single, "bands": bands, "exact": exact}
+    params = {"metric": METRIC, "sizes": [10, 30, 100]}
+    return Result("validation", {"metric_value": 3.7216}, tables, params=params, notes=("Definitions.",), seed=0)
+
+
+def sum_check() -> Result:
+    rows = [{"set": "largest", "node": f"feature:{k}:7:2", "ratio": 1e-6 * k} for k in range(20)]
+    scalars = {"worst_ratio": 1.9e-5, "source_effects_gap": 2e-7, "kept_edges_gap": 0.002}
+    return Result("sum_check", scalars, {"nodes": rows})

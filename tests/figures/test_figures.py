@@ -31,7 +31,7 @@ def test_the_template_is_registered_but_not_the_default(graph):
 def test_the_graph_figure_carries_node_ids(graph):
     nodes = next(trace for trace in graph.fig().data if trace.name == "nodes")
     assert set(nodes.customdata) <= {node.id for node in graph.nodes}
-    assert len(nodes.customdata) <= 60
+    assert sum(not name.startswith("embed") for name in nodes.customdata) <= 60
 
 
 def test_validation_has_measured_and_predicted_lines_of_every_set(graph):
@@ -44,7 +44,7 @@ def test_validation_has_measured_and_predicted_lines_of_every_set(graph):
 
 
 def test_evaluation_draws_the_affine_map_beside_the_dictionary():
-    assert {trace.name for trace in study.evaluation().fig().data} == {"dictionary", "affine map"}
+    assert {trace.name for trace in study.evaluation().fig().data} == {"dictionary", "affine map", "untrained"}
 
 
 def test_next_tokens_are_escaped_for_plotly():
@@ -76,7 +76,8 @@ def test_attention_draws_all_heads_or_one():
 
 
 def test_the_sum_check_shows_every_node():
-    rows = [{"node": f"n{i}", "layer": i, "relative": 10.0**-i} for i in range(5)]
+    rows = [{"node": f"feature:{i}:7:2", "ratio": 10.0**-i} for i in range(5)]
     fig = Result("sum_check", tables={"nodes": rows}).fig()
-    assert len(fig.data[0].y) == 5
+    assert list(fig.data[0].x) == [0, 1, 2, 3, 4]
+    assert fig.data[0].y[3] == pytest.approx(1e-3)
     assert fig.layout.yaxis.type == "log"

@@ -1,5 +1,6 @@
 """The one door to disk: artifact folders of manifest.json, JSON and safetensors, written atomically."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -101,7 +102,8 @@ def write_bytes(path: Path, data: bytes) -> None:
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
         hint = "free some space or name another folder" if error.errno == 28 else "check that the folder is writable"
         raise ArtifactError(f"cannot write {path}", found=error.strerror, hint=hint) from None
 

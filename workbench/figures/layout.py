@@ -84,9 +84,9 @@ def importance(node: Node) -> float:
 
 
 def choose_nodes(graph: CircuitGraph, limit: int = 60) -> list[int]:
-    """Numbers of the nodes to draw, most important first within each kind's share.
+    """Numbers of the nodes to draw: at most `limit` beside the token embeddings, most important first.
 
-    Logits come first, then up to a fifth each of the places for embeddings and errors, features fill the rest.
+    Up to an eighth of the places are for errors and a fifth for logits; embeddings come on top, where they matter.
     """
 
     def best(numbers: Sequence[int], most: int, floor: float = 0.0) -> list[int]:
@@ -98,9 +98,9 @@ def choose_nodes(graph: CircuitGraph, limit: int = 60) -> list[int]:
         kinds["inner" if node.kind not in ("logit", "embed", "error") else node.kind].append(i)
     logits = sorted(kinds["logit"], key=lambda i: (-importance(graph.nodes[i]), i))[: max(1, limit // 5)]
     largest = max((importance(graph.nodes[i]) for i in kinds["embed"]), default=0.0)
-    embeds = best(kinds["embed"], limit // 5, 0.01 * largest)
-    inner = best(kinds["inner"], limit - len(logits) - len(embeds) - min(limit // 8, len(kinds["error"])))
-    errors = best(kinds["error"], min(limit // 8, limit - len(logits) - len(embeds) - len(inner)))
+    embeds = best(kinds["embed"], limit, 0.01 * largest)
+    inner = best(kinds["inner"], limit - len(logits) - min(limit // 8, len(kinds["error"])))
+    errors = best(kinds["error"], min(limit // 8, limit - len(logits) - len(inner)))
     return [*logits, *inner, *embeds, *errors]
 
 
@@ -130,10 +130,10 @@ def node_label(node: Node, token: str, labels: Mapping[str, str] | None = None) 
     """What a node is called in pictures and tables."""
     if labels and labels.get(node.id):
         return labels[node.id]
-    if node.label:
-        return node.label
     if node.kind == "embed":
         return visible(token)
+    if node.label:
+        return node.label
     return {"feature": f"f{node.index}", "error": "error", "logit": "logit"}.get(node.kind, f"{node.kind} {node.index}")
 
 

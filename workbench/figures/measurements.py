@@ -1,7 +1,8 @@
-"""What a validation Result says, in the shape in which pictures and reports want it.
+"""What validations and evaluations say, in the shape in which pictures and reports want it.
 
-Tables read, all optional: `groups` (set, n, seed, predicted, frozen, free), `single` (set, node, layer, position,
-predicted, frozen, free), `bands` (set, band, n, r_frozen, r_free, ...).
+Tables read, all optional. Of a validation: `groups` (set, n, seed, predicted, frozen, free: the metric afterwards),
+`single` (set, node, layer, position, predicted, frozen, free: changes). Of an evaluation: `layers` (layer, fvu,
+fvu_<control>).
 """
 
 from collections.abc import Sequence

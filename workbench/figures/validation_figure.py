@@ -84,17 +84,15 @@ def single_ablations(result: Result) -> go.Figure:
 @register("figure", "sum_check")
 def sum_check(result: Result) -> go.Figure:
     """The deviation from the sum rule, node by node, on a logarithmic axis."""
-    rows = result.tables.get("nodes") or next(iter(result.tables.values()), [])
-    column = next((name for name in ("relative", "deviation", "difference") if rows and name in rows[0]), "relative")
+    rows = result.tables.get("nodes", [])
     fig = go.Figure(layout={"template": NAME})
-    deviation = [max(abs(row.get(column) or 0.0), 1e-12) for row in rows]
     fig.add_scatter(
-        x=[row.get("layer", i) for i, row in enumerate(rows)],
-        y=deviation,
+        x=[int(row["node"].split(":")[1]) for row in rows],
+        y=[max(row["ratio"], 1e-12) for row in rows],
         mode="markers",
-        hovertext=[plain(row.get("node", "")) for row in rows],
+        hovertext=[plain(row["node"]) for row in rows],
     )
-    fig.update_yaxes(type="log", exponentformat="power", title=f"sum rule: {column}")
+    fig.update_yaxes(type="log", exponentformat="power", title="deviation from the sum rule (ratio)")
     return fig.update_xaxes(title="layer")
 
 

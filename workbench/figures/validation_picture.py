@@ -28,7 +28,9 @@ def group_curve_svg(result: Result, metric: str = "metric", name: str = "groups"
             _group_panel(axis, points, measure, start, last=place == len(shown) - 1)
         axes[0].set_ylabel(metric)
         figure.supxlabel(
-            "features removed (largest total effect first; random: drawn by seed)", color=INKS.muted, fontsize=10.5
+            "features removed (those that support the metric most; random: drawn by seed)",
+            color=INKS.muted,
+            fontsize=10.5,
         )
 
     said = "; ".join(

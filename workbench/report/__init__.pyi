@@ -1,0 +1,9 @@
+from .blocks import Block as Block, Counts as Counts
+from .build import Study as Study, circuit_report as circuit_report
+from .config import Group as Group, Licence as Licence, ReportConfig as ReportConfig
+from .html import report_html as report_html
+from .json import read_report as read_report, report_json as report_json
+from .markdown import report_markdown as report_markdown
+from .pdf import report_pdf as report_pdf
+from .report import SCHEMA as SCHEMA, Asset as Asset, Report as Report, report_schema as report_schema
+from .write import FORMATS as FORMATS, write_report as write_report

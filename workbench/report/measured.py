@@ -1,0 +1,225 @@
+"""The validation and prompts blocks: predictions beside measurements, each with its verdict, failures kept."""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from workbench.core import CircuitGraph, Result
+from workbench.figures import (
+    GroupPoint,
+    baseline,
+    correlation,
+    group_curve_svg,
+    group_points,
+    legible,
+    single_scatter_svg,
+)
+
+from .blocks import (
+    Agreement,
+    Checked,
+    ExactCheck,
+    GroupAblation,
+    PromptRow,
+    PromptsBlock,
+    SingleAblation,
+    ValidationBlock,
+)
+from .config import ReportConfig
+from .report import Asset, add_picture
+
+
+class Tested(Protocol):
+    """A prompt with its graph and validation."""
+
+    @property
+    def graph(self) -> CircuitGraph: ...
+    @property
+    def validation(self) -> Result: ...
+    @property
+    def note(self) -> str: ...
+
+
+def agrees(predicted: float | None, measured: float | None, tolerance: float) -> bool | None:
+    """True where the measured change lies within `tolerance` of the predicted one; None where one is missing."""
+    if predicted is None or measured is None or predicted != predicted or measured != measured:
+        return None
+    return abs(measured - predicted) <= tolerance * abs(predicted)
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if value is not None and value - value == 0 else None
+
+
+def validation_block(
+    graph: CircuitGraph,
+    validation: Result | None,
+    sum_check: Result | None,
+    config: ReportConfig,
+    assets: dict[str, Asset],
+) -> ValidationBlock | None:
+    """Everything that was tested on this prompt; None when nothing was."""
+    exact = _exact(validation, sum_check, config.exact_tolerance)
+    if validation is None and not exact:
+        return None
+    start = _start(graph, validation)
+    groups = [
+        _group(point, start, config.group_tolerance) for point in (group_points(validation) if validation else [])
+    ]
+    singles = [_single(row, config) for row in (validation.tables.get("single", []) if validation else [])]
+    rule = (
+        f"A group passes where the measured change is within {100 * config.group_tolerance:.3g} % of the predicted "
+        f"one, a single feature where it is within {100 * config.single_tolerance:.3g} %. "
+        "Predicted: the linear total effects of what is removed."
+    )
+    pictures = {}
+    if validation is not None and groups:
+        pictures["group_picture"] = add_picture(assets, "group-ablations", group_curve_svg(validation, graph.metric))
+    if validation is not None and singles:
+        pictures["single_picture"] = add_picture(
+            assets, "single-ablations", single_scatter_svg(validation, graph.metric)
+        )
+    return ValidationBlock(
+        metric=graph.metric,
+        baseline=start,
+        rule=rule,
+        groups=tuple(groups),
+        singles=tuple(singles),
+        agreement=tuple(_bands(validation) or _agreement(singles)),
+        exact=tuple(exact),
+        notes=validation.notes if validation else (),
+        params=validation.to_json()["params"] if validation else {},
+        **pictures,
+    )
+
+
+def _start(graph: CircuitGraph, validation: Result | None) -> float:
+    found = baseline(validation) if validation else float("nan")
+    return found if found == found else graph.metric_value
+
+
+def _group(point: GroupPoint, start: float, tolerance: float) -> GroupAblation:
+    verdicts = {}
+    if point.set != "random":
+        change = point.predicted - start
+        verdicts["passed_frozen"] = agrees(change, point.frozen - start, tolerance)
+        verdicts["passed_free"] = agrees(change, point.free - start, tolerance)
+    many = point.seeds > 1
+    return GroupAblation(
+        set=point.set,
+        n=point.n,
+        predicted=_number(point.predicted),
+        frozen=_number(point.frozen),
+        free=_number(point.free),
+        sd_frozen=point.sd["frozen"] if many else None,
+        sd_free=point.sd["free"] if many else None,
+        seeds=point.seeds,
+        **verdicts,
+    )
+
+
+def _single(row: dict[str, Any], config: ReportConfig) -> SingleAblation:
+    predicted, frozen, free = (_number(row.get(key)) for key in ("predicted", "frozen", "free"))
+    checked = Checked(
+        predicted=predicted,
+        frozen=frozen,
+        free=free,
+        passed_frozen=agrees(predicted, frozen, config.single_tolerance),
+        passed_free=agrees(predicted, free, config.single_tolerance),
+    )
+    place = {"layer": row.get("layer"), "position": row.get("position")}
+    return SingleAblation(set=str(row.get("set", "trained")), node=str(row.get("node", "")), checked=checked, **place)
+
+
+def _agreement(singles: Sequence[SingleAblation]) -> list[Agreement]:
+    """r, slope through the origin and sign agreement of every set, from its rows."""
+    found = []
+    for name in dict.fromkeys(single.set for single in singles):
+        rows = [single.checked for single in singles if single.set == name]
+        values: dict[str, float | None] = {}
+        for measure in ("frozen", "free"):
+            pairs = [(r.predicted, getattr(r, measure)) for r in rows if r.predicted is not None]
+            pairs = [(x, y) for x, y in pairs if y is not None]
+            square = sum(x * x for x, _ in pairs)
+            values[f"r_{measure}"] = _number(correlation(pairs))
+            values[f"slope_{measure}"] = sum(x * y for x, y in pairs) / square if square else None
+            values[f"sign_{measure}"] = sum(x * y > 0 for x, y in pairs) / len(pairs) if pairs else None
+        found.append(Agreement(set=name, n=len(rows), values=values))
+    return found
+
+
+def _bands(validation: Result | None) -> list[Agreement]:
+    found = []
+    for row in validation.tables.get("bands", []) if validation else []:
+        known = {"set", "band", "n"}
+        values = {k: _number(v) for k, v in row.items() if k not in known and _is_number(v)}
+        found.append(
+            Agreement(
+                set=str(row.get("set", "trained")), band=str(row.get("band", "")), n=int(row.get("n", 0)), values=values
+            )
+        )
+    return found
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+SUMS = {
+    "worst_ratio": ("sum rule", "incoming edges + error + bias against the pre-activation, feature by feature"),
+    "source_effects_gap": ("effects add up", "total effects of tokens, errors and biases against the metric"),
+    "kept_edges_gap": ("edges pulled anew", "edges in the graph against the same edges computed again"),
+}
+REMOVALS = {
+    "direct": "removals with patterns, norm scales and MLP outputs held",
+    "total": "removals with patterns, norm scales, gates and errors held",
+}
+
+
+def _exact(validation: Result | None, sum_check: Result | None, tolerance: float) -> list[ExactCheck]:
+    """The checks where theory says that two numbers must agree."""
+    found = []
+    for mode, note in REMOVALS.items():
+        rows = [row for row in (validation.tables.get("exact", []) if validation else []) if row.get("mode") == mode]
+        if rows:
+            found.append(_check(f"{mode} effect", max(row["ratio"] for row in rows), tolerance, note, len(rows)))
+    for key, (name, note) in SUMS.items():
+        if sum_check is not None and key in sum_check.scalars:
+            number = len(sum_check.tables.get("nodes", [])) if key == "worst_ratio" else None
+            found.append(_check(name, sum_check.scalars[key], tolerance, note, number))
+    return found
+
+
+def _check(name: str, largest: float, tolerance: float, note: str, n: int | None) -> ExactCheck:
+    # A deviation that is not a number is no agreement.
+    passed = bool(largest <= tolerance)
+    return ExactCheck(name=name, n=n, largest=_number(largest), tolerance=tolerance, passed=passed, note=note)
+
+
+def prompts_block(studies: Sequence[Tested], config: ReportConfig) -> PromptsBlock | None:
+    """Every prompt at its smallest group size; None for a single prompt."""
+    rows = [_prompt(study, config) for study in studies]
+    return PromptsBlock(rows=tuple(rows)) if len(rows) > 1 else None
+
+
+def _prompt(study: Tested, config: ReportConfig) -> PromptRow:
+    points, start = group_points(study.validation), _start(study.graph, study.validation)
+    sizes = sorted({point.n for point in points if point.set == "trained"})
+    at = {point.set: point for point in points if sizes and point.n == sizes[0]}
+    words = legible("".join(t for t in study.graph.tokens if not t.startswith("<|")), 300).strip()
+    told = PromptRow(prompt=words, metric=study.graph.metric, baseline=_number(start), note=study.note)
+    if "trained" not in at:
+        return told
+    one = at["trained"]
+    beats = None
+    if "untrained" in at:
+        beats = abs(one.frozen - start) >= 2 * abs(at["untrained"].frozen - start)
+    found = {
+        "n": one.n,
+        "predicted": _number(one.predicted),
+        "frozen": _number(one.frozen),
+        "free": _number(one.free),
+        "passed": agrees(one.predicted - start, one.frozen - start, config.group_tolerance),
+        "beats_untrained": beats,
+    }
+    others = {f"{name}_frozen": _number(at[name].frozen) for name in ("untrained", "random") if name in at}
+    return told.model_copy(update={**found, **others})

@@ -1,0 +1,73 @@
+"""The reproduce block: what decided the numbers, taken from manifests and results."""
+
+from workbench.core import CircuitGraph, Manifest, Result
+
+from .blocks import DictionaryUse, ReproduceBlock
+from .config import ReportConfig
+
+
+def environment(graph: CircuitGraph) -> dict[str, str]:
+    """Versions and threads of the run that made the graph, as text."""
+    return {**graph.manifest.versions, "threads": str(graph.manifest.threads)}
+
+
+def reproduce_block(
+    graph: CircuitGraph,
+    validation: Result | None,
+    evaluation: Result | None,
+    dictionaries: Manifest | None,
+    config: ReportConfig,
+) -> ReproduceBlock:
+    """Prompt, model, dictionaries, settings, seeds and versions, as far as they are recorded."""
+    manifest = graph.manifest
+    settings = {"trace": manifest.config, "prune": manifest.details.get("pruned", {})}
+    seeds = {"trace": manifest.seed} if manifest.seed is not None else {}
+    for result in (validation, evaluation):
+        if result is not None:
+            settings[result.kind] = result.to_json()["params"]
+            if result.seed is not None:
+                seeds[result.kind] = result.seed
+    if dictionaries is not None:
+        settings["train"] = dictionaries.config
+        if dictionaries.seed is not None:
+            seeds["train"] = dictionaries.seed
+    text = manifest.text or (dictionaries.text if dictionaries else None)
+    return ReproduceBlock(
+        prompt=graph.prompt,
+        tokens=graph.tokens,
+        token_ids=graph.token_ids,
+        model=manifest.model,
+        device=config.device,
+        text=text,
+        mask=manifest.mask.describe() if manifest.mask else "",
+        dictionaries=_dictionaries(graph, dictionaries),
+        graph_hash=manifest.content_hash,
+        settings={name: values for name, values in settings.items() if values},
+        edits=manifest.edits,
+        seeds=seeds,
+        threads=manifest.threads,
+        versions=manifest.versions,
+        command=config.command,
+        python=config.python,
+    )
+
+
+def _dictionaries(graph: CircuitGraph, manifest: Manifest | None) -> tuple[DictionaryUse, ...]:
+    if manifest is None:
+        return tuple(DictionaryUse(name=name, content_hash=hash_) for name, hash_ in graph.manifest.parents.items())
+    name = manifest.name or str(graph.manifest.details.get("dictionaries", ""))
+    members = manifest.details.get("run", {}).get("dictionaries", [])
+    if not members:
+        return (DictionaryUse(name=name, content_hash=manifest.content_hash),)
+    family, first, settings = members[0][:3]
+    reads = first if len(members) == 1 else f"{first} to {members[-1][1]}"
+    return (
+        DictionaryUse(
+            name=name,
+            content_hash=manifest.content_hash,
+            family=str(family),
+            reads=reads,
+            width=settings.get("d_sae"),
+            k=settings.get("k"),
+        ),
+    )

@@ -1,14 +1,15 @@
 """fit: from planted rows to a trained set with its controls, and everything that may go wrong on the way."""
 
 import json
+import signal
 
 import pytest
 import torch
 
 from training.planted_rows import MemoryRows, planted_rows
-from workbench.core import ConfigError, MaskPolicy, Silent, Site
+from workbench.core import ArtifactError, ConfigError, MaskPolicy, Silent, Site, write_bytes
 from workbench.dictionaries import CoderConfig, DictionarySet, dictionaries_for_layers, load_dictionaries
-from workbench.training import TrainConfig, TrainingError, fit
+from workbench.training import TrainConfig, TrainingError, checkpoint, fit
 
 CODER = CoderConfig(d_sae=64, k=4)
 CONFIG = TrainConfig(batch_rows=64, initial_rows=1500, checkpoint_every_chunks=3)
@@ -179,3 +180,39 @@ def test_a_loss_that_explodes_stops(rows, tmp_path):
     wild = CONFIG.model_copy(update={"lr": 50.0, "warm_up": 0})
     with pytest.raises(TrainingError, match="try a lower lr"):
         fit(new(), rows, tmp_path / "demo", wild)
+
+
+def test_control_c_stops_at_the_next_border(rows, tmp_path):
+    class Impatient(Silent):
+        def partial(self, value) -> None:
+            if value[0]["chunk"] == 2:
+                signal.raise_signal(signal.SIGINT)
+
+    part = fit(new(), rows, tmp_path / "demo", CONFIG, Impatient())
+    assert part.partial
+    assert part.metrics[0]["chunk"] == 2
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert not fit(new(), rows, tmp_path / "demo", CONFIG).partial
+
+
+def test_a_full_disk_loses_nothing_that_was_written(rows, tmp_path, monkeypatch):
+    written = 0
+
+    def full(path, data) -> None:
+        nonlocal written
+        written += 1
+        if written > 3:
+            raise ArtifactError(f"cannot write {path}", found="No space left on device")
+        write_bytes(path, data)
+
+    whole = fit(new(), rows, tmp_path / "whole", CONFIG)
+    with monkeypatch.context() as patched:
+        patched.setattr(checkpoint, "write_bytes", full)
+        with pytest.raises(ArtifactError, match="No space left"):
+            fit(new(), rows, tmp_path / "demo", CONFIG)
+    kept = checkpoint.latest_checkpoint(tmp_path / "demo")
+    assert kept is not None
+    assert kept.next_chunk == 3
+    resumed = fit(new(), rows, tmp_path / "demo", CONFIG)
+    for first, second in zip(whole.dictionaries.values(), resumed.dictionaries.values(), strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True))

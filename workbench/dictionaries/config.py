@@ -10,7 +10,7 @@ from workbench.core import Config
 class AffineConfig(Config):
     """How an affine map is fitted before training."""
 
-    ridge: float = Field(default=1e-3, ge=0, description="ridge penalty, in units of the inputs' mean variance")
+    ridge: float = Field(default=1e-2, ge=0, description="ridge penalty, in units of the inputs' mean variance")
 
 
 class CoderConfig(AffineConfig):

@@ -99,5 +99,5 @@ def _named(dictionary: Dictionary, name: str) -> Dictionary:
 
 MEAN_ROWS = 2048
 """Rows kept at least, from which a dictionary without an affine map takes its starting bias."""
-RIDGE = 1e-3
+RIDGE = 1e-2
 """Penalty of the affine control where the dictionary's own settings name none."""

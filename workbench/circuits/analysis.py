@@ -70,6 +70,11 @@ class Analysis:
         sources[self.unit_nodes] = False
         return float(self.total[sources].sum()) + self.bias_effect
 
+    def source_gap(self) -> float:
+        """How far `source_effect` misses the metric, relative to the summed sizes of all that was added up."""
+        size = float(self.total.abs().sum()) + abs(self.bias_effect)
+        return abs(self.source_effect() - self.value) / max(size, 1e-30)
+
     def biases(self) -> Float[Tensor, " n"]:
         """Each node's constant part, from a forward run with all sources at zero; zero at sources without inputs."""
         seen, final = self.replacement.constants()

@@ -68,7 +68,7 @@ def graph_of(
     influence = Influence(numbering, metric.weights, torch.zeros(numbering.n_sources, dtype=torch.bool))
     scores = {
         "n_features": float(analysis.replacement.n_units),
-        "source_effects_minus_metric": analysis.source_effect() - analysis.value,
+        "source_effects_gap": analysis.source_gap(),
     }
     none = torch.zeros(0, dtype=torch.long)
     edges = (none, none, metric.weights.new_zeros(0))

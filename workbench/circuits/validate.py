@@ -33,6 +33,7 @@ class ValidateConfig(Config):
 
 NOTES = (
     "removing a feature subtracts its write (activation x decoder row) from the MLP output at its layer and position",
+    "the write is that of the base run, also where an earlier removal of the same group has already changed it",
     "predicted = minus the summed total linear effects; single rows hold changes, group rows the metric afterwards",
     "direct: patterns, norm scales and MLP outputs held; total: gates and errors held instead; both must agree exactly",
     "frozen: patterns and norm scales held, real MLPs; free: everything runs anew; both are empirical",

@@ -6,20 +6,39 @@ from typing import Any
 
 import torch
 
-from workbench.core import CircuitGraph, Node
+from workbench.core import CircuitGraph, Node, Result
 
 MAX_NODES, MAX_EDGES = 2000, 20_000  # what is sent to the browser; what is left out is counted there
 FREE = ("embed", "logit")
+SCORES = (
+    "replacement",
+    "completeness",
+)  # of the scores stored with a graph, those that are defined the same everywhere
 
 
-def title(node: Node, tokens: tuple[str, ...], n_layers: int) -> str:
-    """A node in a few words: its label if it has one."""
-    if node.label:
-        return node.label
-    if node.kind == "embed":
-        return f"token {tokens[node.position]}"
-    layer = "output" if node.layer >= n_layers else f"L{node.layer}"
-    return f"{layer} error" if node.kind == "error" else f"{layer} {node.kind} {node.index}"
+@dataclass(frozen=True)
+class Names:
+    """What the nodes of a graph are called: their label, else what they are and the tokens that they promote."""
+
+    graph: CircuitGraph
+    promoted: dict[str, str]
+
+    def __call__(self, node: Node) -> str:
+        if node.kind == "embed":
+            return f"token {node.label or self.graph.tokens[node.position]}"
+        if node.kind == "logit":
+            return node.label.strip() or f"target {node.index}"
+        if node.kind == "error":
+            return f"L{node.layer} error"
+        words = node.label.strip() or self.promoted.get(str(node.unit), "")
+        return f"L{node.layer} {node.kind} {node.index}{': ' if words else ''}{words}"
+
+
+def names_of(graph: CircuitGraph, effects: Result | None) -> Names:
+    """Names that use the stored direct effects of the units, when there are any."""
+    rows = effects.tables.get("unit_effects", []) if effects else []
+    words = {row["unit"]: " ".join(str(text).strip() or "·" for text, _ in row["promoted"][:3]) for row in rows}
+    return Names(graph, words)
 
 
 def kept_nodes(graph: CircuitGraph) -> list[int]:
@@ -30,7 +49,7 @@ def kept_nodes(graph: CircuitGraph) -> list[int]:
     return sorted(free + rest[: max(0, MAX_NODES - len(free))])
 
 
-def payload(graph: CircuitGraph, pins: list[str], share: float = 0.9) -> dict[str, Any]:
+def payload(graph: CircuitGraph, names: Names, share: float = 0.9) -> dict[str, Any]:
     """Everything that the component draws; the strongest edges only when there are too many."""
     kept = kept_nodes(graph)
     inside = graph.subgraph(kept)
@@ -43,7 +62,7 @@ def payload(graph: CircuitGraph, pins: list[str], share: float = 0.9) -> dict[st
             "layer": node.layer,
             "position": node.position,
             "unit": f"{node.layer}:{node.index}",
-            "label": title(node, graph.tokens, graph.n_layers),
+            "label": names(node),
             "activation": activation,
             "influence": node.influence,
             "effect": node.effect,
@@ -51,7 +70,7 @@ def payload(graph: CircuitGraph, pins: list[str], share: float = 0.9) -> dict[st
         for node, activation in zip(inside.nodes, finite, strict=True)
     ]
     return {
-        "id": graph.manifest.content_hash[:16],
+        "id": f"{graph.manifest.content_hash[:16]}-{len(names.promoted)}",
         "tokens": list(graph.tokens),
         "n_layers": graph.n_layers,
         "nodes": nodes,
@@ -60,7 +79,6 @@ def payload(graph: CircuitGraph, pins: list[str], share: float = 0.9) -> dict[st
         "weight": [float(f"{w:.4g}") for w in inside.weight[strongest].tolist()],
         "total": {"nodes": len(graph.nodes), "edges": len(graph.weight)},
         "share": share,
-        "pins": pins,
     }
 
 

@@ -136,8 +136,8 @@ def serve(
     port: int = 8501,
     open_browser: bool = False,
     announce: Callable[[str], None] | None = None,
-) -> None:
-    """Serve the app until it is interrupted.
+) -> int:
+    """Serve the app until it is interrupted; the exit code of the server (0 after Ctrl-C).
 
     Args:
         workspace: folder of artifacts (default: WORKBENCH_HOME, else ./workbench-workspace).
@@ -156,5 +156,7 @@ def serve(
             announce(server.url)
         if open_browser:
             webbrowser.open(server.url)
-        with contextlib.suppress(KeyboardInterrupt):
-            server.process.wait()
+        try:
+            return server.process.wait()
+        except KeyboardInterrupt:
+            return 0

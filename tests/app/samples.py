@@ -67,19 +67,19 @@ def fill(folder: Path, graph: CircuitGraph | None = None, name: str = "mary-john
     contexts = [
         {
             "unit": str(u),
-            "document": "doc 7",
+            "rank": n,
             "activation": 3.0 - n,
-            "before": "the <i>man</i> and ",
-            "token": "her",
-            "after": " *bag*",
+            "document": "doc 7",
+            "tokens": ["the", " <i>man", "</i>", " and", " her", " *bag*"],
+            "values": [0.0, 0.2, 0.0, 0.0, 3.0 - n, 1.0],
+            "peak": 4,
         }
         for u in units
         for n in range(3)
     ]
     effects = [
-        {"unit": str(u), "token": text, "effect": value}
+        {"unit": str(u), "promoted": [[" she", 0.8], [" her", 0.5]], "suppressed": [[" he", -0.6], [" <b>", -0.4]]}
         for u in units
-        for text, value in ((" she", 0.8), (" he", -0.6))
     ]
     groups = [
         {
@@ -107,7 +107,8 @@ def fill(folder: Path, graph: CircuitGraph | None = None, name: str = "mary-john
         for node in graph.nodes
         if node.kind == "feature"
     ]
-    Result("contexts", tables={"contexts": contexts}, inputs=made_from, notes=("Text: a sample, CC0.",)).save(
+    text = {"text": "a sample", "licence": "CC0"}
+    Result("contexts", tables={"contexts": contexts}, params=text, inputs=made_from).save(
         folder / "results" / f"{name}-contexts"
     )
     Result("unit_effects", tables={"unit_effects": effects}, inputs=made_from).save(
@@ -115,5 +116,9 @@ def fill(folder: Path, graph: CircuitGraph | None = None, name: str = "mary-john
     )
     Result("validation", {"metric_value": 2.5}, {"groups": groups, "single": single}, inputs=made_from).save(
         folder / "results" / f"{name}-validation"
+    )
+    scores = [{"control": "affine only", "replacement": 0.47, "completeness": 0.7}]
+    Result("control_scores", tables={"control_scores": scores}, inputs=made_from).save(
+        folder / "results" / f"{name}-controls"
     )
     return graph

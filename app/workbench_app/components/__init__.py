@@ -144,6 +144,14 @@ def bars(
     _mount("bars", key, data, **({"picked": on_pick} if on_pick else {}))
 
 
+def examples(key: str, rows: Sequence[dict[str, Any]]) -> None:
+    """Text windows: rows with tokens, values (one a token), peak (a place), activation and source."""
+    data: dict[str, Any] = {"rows": list(rows)}
+    data["maximum"] = max((value for row in rows for value in row["values"]), default=1.0)
+    data["id"] = hashlib.sha256(json.dumps(data).encode()).hexdigest()[:12]
+    _mount("examples", key, data)
+
+
 def heat(
     key: str,
     id: str,
@@ -205,11 +213,18 @@ def agraph(
     key: str,
     payload: dict[str, Any],
     selected: str | None,
+    pins: list[str],
     on_pick: Callable[[str | None], object],
     on_pin: Callable[[list[str]], object],
 ) -> None:
-    """A circuit graph; `payload` comes from `workbench_app.drawing.payload`."""
-    _mount("agraph", key, {**payload, "start": _start(key, selected)}, picked=on_pick, pinned=on_pin)
+    """A circuit graph; `payload` comes from `workbench_app.drawing.payload`, `pins` are ids of nodes."""
+    places = {"start": _start(key, selected), "pins": _start(f"{key}/pins", pins)}
+
+    def pinned(ids: list[str]) -> None:
+        st.session_state[f"_shown_{key}/pins"]["shows"] = ids
+        on_pin(ids)
+
+    _mount("agraph", key, {**payload, **places}, picked=on_pick, pinned=pinned)
 
 
 def _numbers(values: np.ndarray) -> list[float | None]:

@@ -4,7 +4,7 @@ const STEP = 500, EDGES = 2500;
 const FREE = new Set(["embed", "logit"]);
 
 // What is drawn: tokens and targets always; the rest by influence, up to a cumulative share and a count.
-const choose = (data, dials) => {
+const choose = (data, dials, selected) => {
   const shown = new Set(), hidden = { influence: 0, errors: 0, cap: 0 };
   const ranked = data.nodes.map((node, at) => at).filter((at) => !FREE.has(data.nodes[at].kind))
     .sort((a, b) => data.nodes[b].influence - data.nodes[a].influence || a - b);
@@ -14,7 +14,7 @@ const choose = (data, dials) => {
   for (const at of ranked) {
     const inside = dials.share >= 1 || reached < dials.share * total;
     reached += data.nodes[at].influence;
-    if (dials.pins.includes(data.nodes[at].id)) shown.add(at);
+    if (dials.pins.includes(data.nodes[at].id) || data.nodes[at].id === selected) shown.add(at);
     else if (!dials.errors && data.nodes[at].kind === "error") hidden.errors++;
     else if (!inside) hidden.influence++;
     else if (shown.size >= dials.cap) hidden.cap++;
@@ -64,9 +64,11 @@ const shape = (kind, size) => {
 export default function ({ data, parentElement, setTriggerValue }) {
   const root = parentElement.querySelector(".root");
   const fresh = root.state?.id !== data.id;
-  const state = fresh ? (root.state = { id: data.id, seen: -1, selected: null, pins: data.pins, view: [1, 0, 0], over: null,
-    dials: { share: data.share, errors: true, cap: STEP, pins: data.pins } }) : root.state;
+  const state = fresh ? (root.state = { id: data.id, seen: -1, selected: null, pins: [], view: [1, 0, 0], over: null,
+    dials: { share: data.share, errors: true, cap: STEP, pins: [] } }) : root.state;
   const moved = adoptStart(state, data.start);
+  const repinned = state.seenPins !== data.pins.n;
+  if (repinned) [state.seenPins, state.pins, state.dials.pins] = [data.pins.n, data.pins.selected, data.pins.selected];
   const tip = tooltip(root);
   if (fresh) frame(root, data);
   const part = (name) => root.querySelector(`.${name}`);
@@ -81,7 +83,10 @@ export default function ({ data, parentElement, setTriggerValue }) {
     }
     return near;
   };
-  const focus = () => state.over ?? (state.selected === null ? null : data.nodes.findIndex((node) => node.id === state.selected));
+  const focus = () => {
+    const at = state.over ?? data.nodes.findIndex((node) => node.id === state.selected);
+    return at < 0 ? null : at;
+  };
   const toScreen = ([x, y]) => [x * state.view[0] + state.view[1], y * state.view[0] + state.view[2]];
 
   const chips = (hidden, drawn) => {
@@ -108,7 +113,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
   };
 
   const rebuild = () => {
-    const { shown, hidden } = choose(data, state.dials);
+    const { shown, hidden } = choose(data, state.dials, state.selected);
     state.shown = shown;
     state.plan = arrange(data, shown, box.clientWidth, box.clientHeight);
     state.edges = [];
@@ -192,7 +197,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
 
   const paint = () => {
     if (!box.clientWidth) return;
-    const look = theme(root), at = focus() === -1 ? null : focus();
+    const look = theme(root), at = focus();
     const near = neighbours(at), self = at === null ? null : data.nodes[at];
     paintEdges(look, at);
     const grow = Math.pow(state.view[0], 0.45), wanted = part("find").value.trim().toLowerCase();
@@ -225,7 +230,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
     const facts = [["kind", node.kind], ["layer", node.layer < 0 ? "embedding" : node.layer === data.n_layers ? "output" : node.layer],
       ["position", `${node.position} ${visible(data.tokens[node.position])}`], ["activation", number(node.activation)],
       ["influence", percent(node.influence)], ["effect", number(node.effect)]];
-    tipFacts(card, node.label || node.id, facts);
+    tipFacts(card, node.label || node.id, facts, false);
   };
   const fit = () => { state.view = [1, 0, 0]; paint(); };
   const nodeOf = (event) => {
@@ -277,7 +282,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
   part("fit").onclick = fit;
   part("full").onclick = () => (document.fullscreenElement ? document.exitFullscreen() : root.requestFullscreen());
 
-  if (fresh) rebuild(); else if (moved) paint();
+  if (fresh || repinned || (moved && focus() !== null && !state.shown.has(focus()))) rebuild(); else if (moved) paint();
   const stop = onChange(box, rebuild);
   return () => { stop(); tip.hide(); };
 }

@@ -72,7 +72,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
   };
   const describe = ([layer, head]) => (card) => {
     const scores = info.scores[layer * info.heads + head];
-    tipFacts(card, `layer ${layer}, head ${head}`, info.names.map((name, i) => [name, number(scores[i])]));
+    tipFacts(card, `layer ${layer}, head ${head}`, info.names.map((name, i) => [name, number(scores[i])]), false);
   };
   const select = (place) => {
     state.selected = place;

@@ -19,7 +19,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
     track.append(bar);
     line.append(label, track, make("span", "number", row.text));
     if (row.facts) {
-      line.onmousemove = (event) => tip.show(event, (box) => tipFacts(box, row.label, row.facts));
+      line.onmousemove = (event) => tip.show(event, (box) => tipFacts(box, row.label, row.facts, row.token));
       line.onmouseleave = tip.hide;
     }
     if (row.key) line.onclick = () => setTriggerValue("picked", { value: row.key });

@@ -87,8 +87,8 @@ const tooltip = (root) => {
   };
 };
 
-const tipFacts = (box, title, facts) => {
-  box.append(tokenInto(make("div", "tip-title"), title));
+const tipFacts = (box, title, facts, token = true) => {
+  box.append(token ? tokenInto(make("div", "tip-title token"), title) : make("div", "tip-title", title));
   const list = make("dl");
   for (const [name, value] of facts) list.append(make("dt", "", name), make("dd", "", String(value)));
   box.append(list);

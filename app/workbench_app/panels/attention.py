@@ -67,7 +67,7 @@ def ranking(result) -> None:
     st.dataframe(
         table,
         hide_index=True,
-        height=430,
+        height=min(430, 37 + 35 * len(table)),
         on_select=chosen,
         selection_mode="single-row",
         key="pr_heads",

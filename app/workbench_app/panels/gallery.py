@@ -3,11 +3,13 @@
 import io
 import zipfile
 
+import pandas as pd
 import streamlit as st
 
 from workbench.core import CircuitGraph, Result
 from workbench.workspace import Entry
 from workbench_app import frame, state
+from workbench_app.drawing import SCORES
 from workbench_app.focus import set_focus
 from workbench_app.wording import size
 
@@ -94,7 +96,7 @@ def card(entry: Entry) -> None:
 
 def scores(graph: CircuitGraph) -> list[str]:
     """The scores that were stored with the graph."""
-    return [f"{name} {value:.2f}" for name, value in graph.scores.items()]
+    return [f"{name} {graph.scores[name]:.2f}" for name in SCORES if name in graph.scores]
 
 
 def downloads(entry: Entry, graph: CircuitGraph, found: dict[str, Result]) -> None:
@@ -129,6 +131,9 @@ def downloads(entry: Entry, graph: CircuitGraph, found: dict[str, Result]) -> No
     if not report_files(entry):
         st.caption(f"No report of this graph yet: `workbench circuit report {entry.name}`")
     manifest = graph.manifest.model_dump(mode="json", exclude_none=True)
+    if graph.scores:
+        with st.expander("Every score"):
+            st.dataframe(pd.DataFrame(graph.scores.items(), columns=["score", "value"]), hide_index=True, alt="Scores")
     with st.expander("Where it came from"):
         st.json(manifest)
     st.caption(frame.plain(f"Also made from it: {', '.join(sorted(found)) or 'nothing yet'}. It lies in {entry.path}."))

@@ -1,23 +1,25 @@
 """One node of a graph: what it is, what fed it, what it fed, where else it fires; and all nodes as a table."""
 
+from typing import Any
+
 import pandas as pd
 import streamlit as st
 
 from workbench.core import CircuitGraph, Node, Result
 from workbench.workspace import Entry
-from workbench_app import components, frame, state
+from workbench_app import components, frame
 from workbench_app.components import Bar
-from workbench_app.drawing import accounting, connections, title
+from workbench_app.drawing import Names, accounting, connections, names_of
 from workbench_app.focus import set_focus
 from workbench_app.wording import share, show
 
 SHOWN = 12
 
 
-def show_panel(graph: CircuitGraph, number: int, chosen: bool) -> None:
+def show_panel(names: Names, number: int, found: dict[str, Result], chosen: bool) -> None:
     """The detail column beside the graph."""
-    node = graph.nodes[number]
-    st.markdown(f"**{frame.plain(title(node, graph.tokens, graph.n_layers).strip())}**")
+    graph, node = names.graph, names.graph.nodes[number]
+    st.markdown(f"**{frame.plain(names(node))}**")
     where = "embedding" if node.layer < 0 else "output" if node.layer >= graph.n_layers else f"layer {node.layer}"
     token = graph.tokens[node.position]
     facts = [f"{node.kind}, {where}, position {node.position} ({token.strip() or repr(token)})"]
@@ -33,12 +35,11 @@ def show_panel(graph: CircuitGraph, number: int, chosen: bool) -> None:
     tabs = st.tabs(["Inputs", "Outputs", "Contexts", "Promotes"], key="ci_node_tab", on_change="rerun")
     if tabs[0].open:
         with tabs[0]:
-            edges(graph, number, inputs=True)
+            edges(names, number, inputs=True)
             sums(graph, number)
     if tabs[1].open:
         with tabs[1]:
-            edges(graph, number, inputs=False)
-    found = state.results_of(graph.manifest.content_hash)
+            edges(names, number, inputs=False)
     if tabs[2].open:
         with tabs[2], frame.guard():
             contexts(found.get("contexts"), node)
@@ -47,13 +48,14 @@ def show_panel(graph: CircuitGraph, number: int, chosen: bool) -> None:
             promotes(found.get("unit_effects"), node)
 
 
-def edges(graph: CircuitGraph, number: int, inputs: bool) -> None:
+def edges(names: Names, number: int, inputs: bool) -> None:
     """The strongest connections as bars; a click walks along the edge."""
+    graph = names.graph
     found = connections(graph, number, inputs)
     rows = []
     for edge in found[:SHOWN]:
         other = graph.nodes[edge.number]
-        label = f"{title(other, graph.tokens, graph.n_layers)} @{other.position}"
+        label = f"{names(other)} @{other.position}"
         text = f"{show(edge.weight)} · {share(edge.share)}"
         rows.append(
             Bar(label, edge.weight, text, key=other.id, facts=(("kind", other.kind), ("weight", show(edge.weight))))
@@ -84,65 +86,47 @@ def sums(graph: CircuitGraph, number: int) -> None:
     st.caption(frame.plain(f"{listed} = {show(total)} of the pre-activation {show(wanted)}"))
 
 
-def rows_of(result: Result | None, node: Node) -> list[dict]:
-    """The rows of a result's first table that belong to the node's unit."""
-    if result is None or not result.tables or node.unit is None:
+def rows_of(result: Result | None, table: str, node: Node) -> list[dict[str, Any]]:
+    """The rows of a table that belong to the node's unit."""
+    if result is None or node.unit is None:
         return []
-    table = next(iter(result.tables.values()))
-    return [row for row in table if row.get("unit") == str(node.unit)]
+    return [row for row in result.tables.get(table, []) if row.get("unit") == str(node.unit)]
 
 
 def contexts(result: Result | None, node: Node) -> None:
-    """Where the unit fires most in the text, its token marked."""
-    if node.unit is None:
-        st.caption("Only features have contexts.")
+    """Where the unit fires most in the text, with what licence the text comes."""
+    rows = rows_of(result, "contexts", node)
+    if result is None or not rows:
+        missing = "No contexts of this unit are stored beside the graph; `workbench circuit report` collects them."
+        st.caption("Only features have contexts." if node.unit is None else missing)
         return
-    rows = rows_of(result, node)
-    if not rows:
-        st.caption("No contexts of this unit are stored beside the graph; `workbench circuit report` collects them.")
-        return
-    for row in rows[:12]:
-        with st.container(border=True):
-            st.markdown(marked(row))
-            st.caption(
-                frame.plain(
-                    " · ".join(
-                        f"{k} {show(v) if isinstance(v, float) else v}"
-                        for k, v in row.items()
-                        if k in ("activation", "document")
-                    )
-                )
-            )
-    for note in result.notes if result else ():
-        st.caption(frame.plain(note))
-
-
-def marked(row: dict) -> str:
-    """A context as Markdown with its peak in bold colour."""
-    before, token, after = (str(row.get(name, "")) for name in ("before", "token", "after"))
-    return f"{frame.plain(before)}:blue-background[{frame.plain(token)}]{frame.plain(after)}".replace("\n", " ↵ ")
+    shown = [{**row, "source": str(row.get("document", ""))} for row in rows]
+    components.examples("ci_contexts", shown)
+    params = result.params
+    licence = f"Text: {params['text']}, {params.get('licence', 'unknown licence')}." if "text" in params else ""
+    st.caption(frame.plain(" ".join([*result.notes, licence])))
 
 
 def promotes(result: Result | None, node: Node) -> None:
-    """The tokens whose logits the unit raises and lowers most."""
-    rows = rows_of(result, node)
-    if not rows:
-        st.caption(
-            "Only features write to the output."
-            if node.unit is None
-            else "No promoted tokens of this unit are stored beside the graph."
-        )
+    """The tokens whose logits the unit raises and lowers most by its direct path."""
+    rows = rows_of(result, "unit_effects", node)
+    if result is None or not rows:
+        missing = "No promoted tokens of this unit are stored beside the graph."
+        st.caption("Only features write to the output." if node.unit is None else missing)
         return
-    bars = [Bar(str(row["token"]), float(row["effect"]), show(float(row["effect"])), token=True) for row in rows]
-    components.bars("ci_promotes", bars, title="change of the logit per unit of activation", signed=True)
+    pairs = [*rows[0].get("promoted", []), *reversed(rows[0].get("suppressed", []))]
+    bars = [Bar(str(text), float(value), show(float(value)), token=True) for text, value in pairs]
+    components.bars("ci_promotes", bars, signed=True)
+    st.caption(frame.plain(" ".join(result.notes)))
 
 
 def table(entry: Entry, graph: CircuitGraph, found: dict[str, Result]) -> None:
     """Every node; a row selects it."""
+    names = names_of(graph, found.get("unit_effects"))
     rows = pd.DataFrame(
         {
             "id": node.id,
-            "label": title(node, graph.tokens, graph.n_layers),
+            "label": names(node),
             "layer": node.layer,
             "position": node.position,
             "token": graph.tokens[node.position],

@@ -6,8 +6,16 @@ import streamlit as st
 from workbench.core import CircuitGraph, Result
 from workbench.workspace import Entry
 from workbench_app import frame
+from workbench_app.drawing import SCORES
 from workbench_app.wording import show
 
+HEADLINES = {
+    "metric_value": "nothing removed",
+    "r_frozen_trained": "r of single ablations, attention frozen",
+    "r_free_trained": "r of single ablations, everything free",
+    "exact_direct_worst_ratio": "worst deviation, direct",
+    "exact_total_worst_ratio": "worst deviation, total",
+}
 FIGURES = {
     "groups": ("group_curve", "Groups of features removed: predicted, measured, and the controls"),
     "single": ("single_ablations", "Features removed one at a time: predicted against measured"),
@@ -32,13 +40,26 @@ def show_panel(entry: Entry, graph: CircuitGraph, found: dict[str, Result]) -> N
     for name, rows in result.tables.items():
         with st.expander(f"Table: {name} ({len(rows)} rows)"):
             st.dataframe(pd.DataFrame(rows), hide_index=True, alt=f"Validation table {name}")
+    controls(found.get("control_scores"), graph)
+    if sums := found.get("sum_check"):
+        with st.expander("Do the incoming edges add up to each pre-activation?"), frame.guard():
+            st.plotly_chart(sums.fig("sum_check"), key="ci_fig_sums", config={"displaylogo": False}, alt="Sum rule")
     for note in result.notes:
         st.caption(frame.plain(note))
 
 
+def controls(result: Result | None, graph: CircuitGraph) -> None:
+    """The graph's scores beside those of the controls, which may well be as high: the scores do not tell."""
+    if result is None or not graph.scores:
+        return
+    found = [{"control": "this graph", **graph.scores}, *next(iter(result.tables.values()), [])]
+    rows = [{name: row.get(name) for name in ("control", *SCORES)} for row in found]
+    st.markdown("**Scores beside the controls**")
+    st.dataframe(pd.DataFrame(rows), hide_index=True, alt="Scores of the graph and of its controls")
+
+
 def scalars(result: Result) -> None:
-    """The result's own numbers, four to a row."""
-    items = list(result.scalars.items())
-    for start in range(0, min(len(items), 8), 4):
-        for column, (name, value) in zip(st.columns(4), items[start : start + 4], strict=False):
-            column.metric(name.replace("_", " "), show(value))
+    """The numbers that sum a validation up; every other one is in the tables."""
+    shown = [(label, result.scalars[name]) for name, label in HEADLINES.items() if name in result.scalars]
+    for column, (label, value) in zip(st.columns(len(shown)) if shown else (), shown, strict=True):
+        column.metric(label, show(value))

@@ -34,7 +34,7 @@ def title(entry, graph) -> None:
         )
         st.markdown(f"**{frame.plain(graph.prompt)}**")
     facts = [f"{frame.plain(graph.metric)} = {graph.metric_value:.3g}"]
-    facts += [f"{frame.plain(name)} {value:.3g}" for name, value in graph.scores.items()]
+    facts += gallery.scores(graph)
     if graph.manifest.model:
         facts.append(frame.plain(graph.manifest.model.id))
     if graph.manifest.partial:
@@ -48,21 +48,23 @@ def workbench(entry) -> None:
     with frame.guard():
         graph = state.graph(entry)
         graph_hash = graph.manifest.content_hash
+        found = state.results_of(graph_hash)
+        names = drawing.names_of(graph, found.get("unit_effects"))
         selected = known_node(graph)
         left, right = st.columns([9, 5], gap="medium")
         with left:
             components.agraph(
                 "ci_graph",
-                drawing.payload(graph, pins_of(graph_hash)),
+                drawing.payload(graph, names),
                 selected,
+                pins_of(graph_hash),
                 lambda id: set_focus(node=id),
                 lambda pins: state.database().save_view(f"pins-{graph_hash[:12]}", graph_hash, {"pins": pins}),
             )
         with right:
             shown = selected or drawing.default_node(graph)
             if shown:
-                node.show_panel(graph, graph.number(shown), chosen=selected is not None)
-        found = state.results_of(graph_hash)
+                node.show_panel(names, graph.number(shown), found, chosen=selected is not None)
         tabs = st.tabs(["Validation", "Nodes", "Take along"], key="ci_tab", on_change="rerun", bind="query-params")
         for tab, panel in zip(tabs, (validation.show_panel, node.table, gallery.downloads), strict=True):
             if tab.open:

@@ -6,14 +6,14 @@ import platform
 import pandas as pd
 import streamlit as st
 
+from workbench.workspace import Entry, cache_folder, folder_bytes
 from workbench_app import frame, state
 from workbench_app.focus import focus, set_focus
 from workbench_app.offers import default_model, known
 from workbench_app.panels import guide
 from workbench_app.wording import size
 
-CARDS = {
-    "models": ("Models", ":material/deployed_code:", "workbench models fetch smollm2-135m-instruct-q4"),
+MAKES = {
     "dictionaries": ("Dictionaries", ":material/apps:", "workbench train"),
     "graphs": ("Graphs", ":material/hub:", "workbench circuit trace"),
     "results": ("Results", ":material/query_stats:", "workbench evaluate"),
@@ -21,15 +21,23 @@ CARDS = {
 }
 
 
-def summary(entries: list) -> None:
-    for column, (kind, (title, icon, command)) in zip(st.columns(len(CARDS)), CARDS.items(), strict=True):
-        mine = [entry for entry in entries if entry.folder == kind]
+def cards(entries: list[Entry]) -> list[tuple[str, int, str]]:
+    """Heading, count and remark of every card."""
+    at_hand = sum(offer.where != "to download" for offer in known())
+    cached = size(folder_bytes(cache_folder() / "models"))
+    found = [(":material/deployed_code: Models", at_hand, f"at hand; {cached} in the cache")]
+    for kind, (title, icon, command) in MAKES.items():
+        mine = [entry.bytes for entry in entries if entry.folder == kind]
+        found.append((f"{icon} {title}", len(mine), f"{size(sum(mine))} on disk" if mine else f"none yet: `{command}`"))
+    return found
+
+
+def summary(entries: list[Entry]) -> None:
+    shown = cards(entries)
+    for column, (heading, count, remark) in zip(st.columns(len(shown)), shown, strict=True):
         with column, st.container(border=True, height="stretch"):
-            st.metric(f"{icon} {title}", len(mine), width="content")
-            if mine:
-                st.caption(f"{size(sum(entry.bytes for entry in mine))} on disk")
-            else:
-                st.caption(f"none yet: `{command}`")
+            st.metric(heading, count, width="content")
+            st.caption(remark)
 
 
 def models() -> None:
@@ -37,8 +45,8 @@ def models() -> None:
     rows = [
         {
             "name": offer.name,
-            "about": offer.about,
             "where": "in memory" if offer.name in loaded else offer.where,
+            "about": offer.about,
         }
         for offer in offers
     ]
@@ -65,7 +73,7 @@ def load(name: str) -> None:
     state.start_loading(name)
 
 
-def recent(entries: list) -> None:
+def recent(entries: list[Entry]) -> None:
     if not entries:
         st.info("The workspace is empty. `workbench demo --quick` fills it with a graph, its validation and a report.")
         return

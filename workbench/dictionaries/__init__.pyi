@@ -13,4 +13,4 @@ from .collection import (
 )
 from .config import AffineConfig as AffineConfig, CoderConfig as CoderConfig
 from .gates import Gate as Gate
-from .initialise import Affine as Affine, AffineFit as AffineFit, Scale as Scale
+from .initialise import Affine as Affine, AffineFit as AffineFit, Scale as Scale, median_norm as median_norm

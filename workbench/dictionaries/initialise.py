@@ -10,6 +10,13 @@ from torch import Tensor
 from workbench.core import generator
 
 
+def median_norm(rows: Float[Tensor, "n d"]) -> float:
+    """The median norm of the rows that are not zero; 0 if all are. An MLP of ReLUs may be silent on most rows."""
+    norms = rows.norm(dim=1)
+    norms = norms[norms > 0]
+    return float(norms.median()) if len(norms) else 0.0
+
+
 @dataclass(frozen=True)
 class Scale:
     """Units of training: (x - mean) * factor, after which the median row has norm sqrt(d).
@@ -24,7 +31,7 @@ class Scale:
     def of(cls, rows: Float[Tensor, "n d"]) -> Self:
         """The scale of a sample of rows (leave outlier rows out before)."""
         mean = rows.double().mean(0)
-        typical = float((rows - mean.to(rows.dtype)).norm(dim=1).median())
+        typical = median_norm((rows - mean.to(rows.dtype))[rows.any(dim=1)])
         return cls(mean.to(rows.dtype), rows.shape[1] ** 0.5 / typical if typical > 0 else 1.0)
 
     def apply_(self, rows: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:

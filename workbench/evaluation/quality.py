@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from workbench.core import Site
-from workbench.dictionaries import Dictionary
+from workbench.dictionaries import Dictionary, median_norm
 
 from .bootstrap import Estimate, ratio
 from .config import EvaluateConfig
@@ -44,7 +44,7 @@ class Quality:
             return
         norm = target.norm(dim=1)
         if self.limit is None:
-            self.limit = self.config.outlier_factor * float(norm.median())
+            self.limit = self.config.outlier_factor * median_norm(target)
         kept = norm <= self.limit
         for only_kept, sums in self._sums.items():
             chosen = kept if only_kept else torch.ones_like(kept)

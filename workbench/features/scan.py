@@ -28,7 +28,7 @@ from workbench.core import (
 )
 from workbench.data import PackedText
 from workbench.dictionaries import Dictionary, DictionarySet
-from workbench.models import HookedModel
+from workbench.models import HookedModel, TokenBatch
 
 from .config import ScanConfig
 
@@ -52,15 +52,15 @@ def scan(
         Interrupted: cancelled; nothing was written.
     """
     config, progress = config or ScanConfig(), progress or Silent()
-    text = text[: config.sequences]
+    text = text.take(torch.arange(min(config.sequences, len(text))))
     keep = text.mask(model.policy, model.tokenizer.special_ids)
     collected: dict[Site, list[tuple[Tensor, Tensor]]] = {site: [] for site in dictionaries}
     progress.phase("scanning features", float(text.lengths.sum()), "tokens")
     for start in range(0, len(text), config.batch_sequences):
         if progress.cancelled():
             raise Interrupted("the feature scan was cancelled before it was complete")
-        batch = text[start : start + config.batch_sequences]
-        inputs = model.capture(batch.tokens, tuple(dictionaries))
+        batch = text.take(torch.arange(start, min(start + config.batch_sequences, len(text))))
+        inputs = model.capture(TokenBatch(batch.ids, batch.lengths), tuple(dictionaries))
         for site, dictionary in dictionaries.items():
             collected[site].append(_codes(dictionary, inputs, keep[start : start + len(batch)]))
         progress.advance(float(batch.lengths.sum()))

@@ -4,10 +4,12 @@ from .frozen_norm import FrozenNorm as FrozenNorm
 from .generate import Generation as Generation
 from .hooked import HookedModel as HookedModel
 from .load import fetch_model as fetch_model, load_model as load_model
+from .places import BEINGS as BEINGS, PLACES as PLACES, QUESTIONS as QUESTIONS, answer as answer
 from .planted import PlantedModel as PlantedModel, PlantedNode as PlantedNode, build_places as build_places
 from .run import Run as Run
 from .sampling import Sampling as Sampling
 from .shape import ModelShape as ModelShape
+from .tiny import new_tiny as new_tiny, save_tiny as save_tiny
 from .tokenize import Tokenizer as Tokenizer, WordTokenizer as WordTokenizer, load_tokenizer as load_tokenizer
 from .tokens import TokenBatch as TokenBatch
 from .wrap import wrap as wrap

@@ -105,6 +105,7 @@ def evaluate_by_name(
     name: str,
     text: str,
     config: EvaluateConfig,
+    pack_config: PackConfig | None = None,
     model: str | None = None,
     device: str = "auto",
     offline: bool = False,
@@ -120,7 +121,7 @@ def evaluate_by_name(
     if model is None and reference is None:
         raise ConfigError(f"{folder} does not say which model it belongs to", hint="name it with --model")
     subject = load_model(model or reference.id, device=device, offline=offline, progress=progress or Silent())
-    packed = pack(open_text(text, offline=offline), subject.tokenizer, PackConfig(), subject.policy)
+    packed = pack(open_text(text, offline=offline), subject.tokenizer, pack_config or PackConfig(), subject.policy)
     controls = load_controls(folder)
     result = evaluate(subject, dictionaries, packed.split("heldout"), config, controls=controls, progress=progress)
     result.save(place.path_of("results", f"{name}-evaluation"))

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from workbench.core import Progress, Site, child
-from workbench.dictionaries import Affine, AffineFit, AffineMap, Dictionary, DictionarySet, Scale
+from workbench.dictionaries import Affine, AffineFit, AffineMap, Dictionary, DictionarySet, Scale, median_norm
 from workbench.store import Rows
 
 from .config import TrainConfig
@@ -59,7 +59,7 @@ def prepare(
 def _begin(dictionary: Dictionary, inputs: Mapping[Site, Float[Tensor, "n d"]], config: TrainConfig) -> Start:
     limits = {}
     if config.outlier_factor is not None:
-        limits = {site: config.outlier_factor * float(inputs[site].norm(dim=1).median()) for site in dictionary.writes}
+        limits = {site: config.outlier_factor * median_norm(inputs[site]) for site in dictionary.writes}
     kept = Feed({}, limits).kept({site: inputs[site] for site in dictionary.sizes})
     scales = {site: Scale.of(inputs[site][kept]) for site in dictionary.sizes}
     read, write = dictionary.reads[0], dictionary.writes[0] if dictionary.writes else dictionary.reads[0]

@@ -19,7 +19,7 @@ from .options import (
     TextOption,
     WorkspaceOption,
 )  # fmt: skip
-from .terminal import TerminalProgress, note, print_json, size
+from .terminal import TerminalProgress, note, print_json
 
 
 @settings(capture=CaptureConfig, pack=PackConfig)
@@ -48,15 +48,13 @@ def capture_command(
         subject, packed = open_subject(model, text, pack, device=device, dtype=run_dtype, offline=offline,
                                        progress=progress)  # fmt: skip
         packed = packed if split == "all" else packed.split(split)
-        plan = plan_capture(subject, packed, sites, folder, capture)
-        note(f"{plan.rows:,} rows, {size(plan.disk_bytes)} on disk, {size(plan.memory_bytes)} of memory,"
-             f" about {plan.seconds:.0f} s")  # fmt: skip
         if dry_run:
+            note(plan_capture(subject, packed, sites, folder, capture).describe())
             return
         store = capture_activations(subject, packed, sites, folder, capture, progress=progress)
-    data = {"name": name, "path": str(folder), "rows": store.n_rows, "partial": store.manifest.partial}
+    data = {"name": name, "path": str(folder), "rows": store.n_rows, "partial": store.partial}
     if as_json:
         print_json(data)
-    note(f"{store.n_rows:,} rows in {folder}" + ("; partial: run it again to go on" if store.manifest.partial else ""))
-    if store.manifest.partial:
+    note(f"{store.n_rows:,} rows in {folder}" + ("; partial: run it again to go on" if store.partial else ""))
+    if store.partial:
         raise typer.Exit(130)

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from workbench.data import PackConfig
 from workbench.evaluation import EvaluateConfig
 
 from .flags import settings
@@ -11,10 +12,11 @@ from .options import DEFAULT_TEXT, DeviceOption, JsonOption, OfflineOption, Text
 from .terminal import TerminalProgress, note, print_json, print_table
 
 
-@settings(evaluation=EvaluateConfig)
+@settings(evaluation=EvaluateConfig, pack=PackConfig)
 def evaluate_command(
     names: Annotated[list[str], typer.Argument(help="Names of dictionary sets in the workspace.")],
     evaluation: EvaluateConfig,
+    pack: PackConfig,
     text: TextOption = DEFAULT_TEXT,
     model: Annotated[str | None, typer.Option("--model", "-m", help="Default: the model they were trained on.")] = None,
     device: DeviceOption = "auto",
@@ -29,7 +31,8 @@ def evaluate_command(
     place = Workspace(workspace)
     with TerminalProgress() as progress:
         results = {
-            name: evaluate_by_name(place, name, text, evaluation, model, device, offline, progress) for name in names
+            name: evaluate_by_name(place, name, text, evaluation, pack, model, device, offline, progress)
+            for name in names
         }
     if as_json:
         print_json({name: result.to_json() for name, result in results.items()})

@@ -94,7 +94,10 @@ class TerminalProgress(AbstractContextManager):
             rate = f"{pace:,.0f} {self._unit}/s" if self._unit else ""
             self._bars.update(self._task, advance=amount, rate=rate)
 
-    def partial(self, value: Any) -> None: ...
+    def partial(self, value: Any) -> None:
+        """Estimates are worth a line; other partial results are for the app."""
+        if hasattr(value, "describe"):
+            note(value.describe())
 
     def cancelled(self) -> bool:
         return self._stop

@@ -1,0 +1,56 @@
+"""The README is true: its commands and its Python run, its tables list what is registered."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import workbench  # noqa: F401  (names the providers of the registry)
+from workbench.core import names
+
+README = Path(__file__).resolve().parents[2] / "README.md"
+TEXT = README.read_text()
+# Installation and the full demo run in CI and in the tests marked `real`; the app has its own browser test.
+ELSEWHERE = ("pip install", "workbench app")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", TEXT, re.DOTALL)
+
+
+def commands() -> list[str]:
+    lines = [line for block in blocks("sh") for line in block.splitlines()]
+    return [line for line in lines if not line.startswith(ELSEWHERE)]
+
+
+def test_every_command_runs(tmp_path):
+    """In order, in one workspace: the tour that a newcomer takes."""
+    code = "import sys; from workbench_app.cli import main; sys.argv[0] = 'workbench'; main()"
+    assert len(commands()) >= 9
+    for command in commands():
+        words = shlex.split(command)
+        assert words[0] == "workbench"
+        done = subprocess.run([sys.executable, "-c", code, *words[1:]], capture_output=True, text=True, cwd=tmp_path)
+        assert done.returncode == 0, f"{command}\n{done.stderr}"
+
+
+def test_the_python_tour_runs(capsys):
+    for block in blocks("python"):
+        exec(compile(block, "README", "exec"), {})
+    assert "cap-north-korea" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("kind", ["dictionary", "task", "text", "model"])
+def test_the_table_lists_everything_registered(kind):
+    (row,) = re.findall(rf"^\| {kind} \| (.*) \|$", TEXT, re.MULTILINE)
+    assert tuple(re.findall(r"`([^`]+)`", row)) == names(kind)
+
+
+def test_every_room_is_in_the_table():
+    root = README.parent
+    rooms = [path.name for path in (root / "workbench").iterdir() if (path / "__init__.py").exists()]
+    for room in rooms:
+        assert room in TEXT, f"{room} is not in the README"

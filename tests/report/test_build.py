@@ -17,6 +17,8 @@ CREATED = ReportConfig(created="2026-01-02T03:04:05+00:00")
 def test_a_prediction_passes_within_its_tolerance(predicted, measured, verdict):
     assert agrees(predicted, measured, 0.25) is verdict
     assert agrees(predicted, float("nan"), 0.25) is None
+    assert agrees(0.001, 0.001, 0.25, floor=0.01) is None
+    assert agrees(0.001, 0.5, 0.25, floor=0.01) is False
 
 
 def test_the_finding_tells_the_numbers_of_the_smallest_group(report):
@@ -122,6 +124,30 @@ def test_a_bare_graph_makes_an_honest_report():
     assert {"One prompt", "Not validated", "Reconstruction not measured"} <= titles
     assert "hypothesis" in made.block("header").finding
     assert made.block("validation") is None
+
+
+def test_features_that_carry_nothing_are_said_to_carry_nothing(make_report):
+    graph = study.graph()
+    start = graph.metric_value
+    same = {"predicted": start, "frozen": start, "free": start}
+    rows = [{"set": name, "n": 1, "seed": 0, **same} for name in ("trained", "untrained")]
+    still = Result("validation", {"metric_value": start}, {"groups": rows})
+    made = make_report(validation=still)
+    assert "carry next to none of it" in made.block("header").finding
+    assert made.block("validation").groups[0].passed_frozen is None
+    assert made.block("prompts").rows[0].beats_untrained is None
+
+
+def test_titles_leave_special_tokens_out(make_report):
+    graph = study.graph()
+    made = make_report(graph=replace(graph, tokens=("<bos>", *graph.tokens[1:])))
+    assert made.block("header").title.startswith("“When Mary")
+
+
+def test_an_evaluation_without_numbers_draws_nothing(make_report):
+    rows = [{"layer": layer, "fvu": float("nan")} for layer in range(3)]
+    made = make_report(evaluation=Result("evaluation", tables={"layers": rows}))
+    assert made.block("evaluation").picture == ""
 
 
 def test_partial_material_flags_the_report(make_report):

@@ -47,13 +47,14 @@ def draw(drawing: Drawing, metric: str, link: str = "", prefix: str = "g") -> st
         .render(
             width=_round(drawing.width),
             height=_round(drawing.height),
+            least=_round(min(drawing.width, 900)),
             floor=_round(drawing.height - 46),
             alt=f"Circuit graph for {metric}: {len(drawing.nodes)} of {drawing.total_nodes} nodes",
             variables=Markup(variables(".wb-graph")),
             font=Markup(FONT),
             mono=Markup(MONO),
             rows=[_row(row) for row in drawing.rows],
-            columns=[_column(column) for column in drawing.columns],
+            columns=[_column(column, max(abs(c.effect) for c in drawing.columns)) for column in drawing.columns],
             nodes=[_node(node, drawing, biggest) for node in drawing.nodes],
             edges=[_edge(edge, drawing, strongest) for edge in drawing.edges],
             link=link,
@@ -76,12 +77,12 @@ def _row(row: Row) -> dict[str, Any]:
     }
 
 
-def _column(column: Column) -> dict[str, Any]:
+def _column(column: Column, largest: float) -> dict[str, Any]:
+    told = abs(column.effect) >= 1e-3 * largest > 0
     return {
         "centre": _round(column.x + column.width / 2),
         "token": column.token,
-        "effect": signed(column.effect, 2) if column.effect else "",
-        "sign": "quiet",
+        "effect": signed(column.effect, 2) if told else "",
     }
 
 

@@ -9,7 +9,7 @@ from workbench.core import Result
 
 from .measurements import SET_NAMES, GroupPoint, baseline, group_points, singles
 from .picture import INKS, end_labels, picture
-from .wording import show
+from .wording import clip, legible, show
 
 PANELS = {"frozen": "Measured with attention frozen", "free": "Measured with everything free"}
 SHORT = {"frozen": "Attention frozen", "free": "Everything free"}
@@ -26,7 +26,7 @@ def group_curve_svg(result: Result, metric: str = "metric", name: str = "groups"
         axes = figure.subplots(1, max(len(shown), 1), sharey=True, squeeze=False)[0]
         for place, (axis, measure) in enumerate(zip(axes, shown, strict=False)):
             _group_panel(axis, points, measure, start, last=place == len(shown) - 1)
-        axes[0].set_ylabel(metric)
+        axes[0].set_ylabel(clip(legible(metric), 36))
         figure.supxlabel(
             "features removed (those that support the metric most; random: drawn by seed)",
             color=INKS.muted,
@@ -75,7 +75,7 @@ def single_scatter_svg(result: Result, metric: str = "metric", name: str = "sing
         reach = 1.08 * max(values, default=1.0)
         for axis, measure in zip(axes, shown, strict=False):
             _scatter_panel(axis, rows, measure, reach)
-        axes[0].set_ylabel(f"measured change of {metric}")
+        axes[0].set_ylabel(clip(f"change of {legible(metric)}", 42))
 
     return picture(name, f"Predicted and measured change for {len(rows)} single features", (10.2, 4.4), draw)
 

@@ -4,7 +4,7 @@ Results read, every one optional:
 
 - `validation` (kind `validation`): see `workbench.figures.measurements`.
 - `evaluation` (kind `evaluation`): scalars (fvu_mean, ce_model, ...), tables `layers` and `splice`.
-- `contexts` (kind `contexts`): table `contexts`, one row a text window: `unit` (str of a Unit), `rank` (from 0),
+- `contexts` (kind `contexts`): table `contexts`, one row per text window: `unit` (str of a Unit), `rank` (from 0),
   `activation` (at the peak), `document` (name), `tokens` (list of str), `values` (list of float, one a token),
   `peak` (index into tokens), optionally `licence`; table `units` (unit, density, label, label_source), optional;
   params `text`, `licence`, `licence_url`.
@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from workbench.core import CircuitGraph, Manifest, Result
-from workbench.figures import draw, fvu_by_layer_svg, lay_out, layer_rows, legible, show
+from workbench.figures import draw, fvu_by_layer_svg, lay_out, layer_rows, show
 
 from .blocks import (
     AppendixBlock,
@@ -41,7 +41,7 @@ from .blocks import (
 )
 from .config import Licence, ReportConfig
 from .limits import find_limits
-from .measured import prompts_block, validation_block
+from .measured import GROUP_FLOOR, prompt_words, prompts_block, validation_block
 from .nodes import nodes_block, short_labels
 from .provenance import environment, reproduce_block
 from .report import Asset, Report, add_picture, report_id
@@ -132,13 +132,12 @@ def _finish(blocks: list[Block], assets: dict[str, Asset], graph: CircuitGraph) 
 
 
 def _header(graph: CircuitGraph, validated: ValidationBlock | None, config: ReportConfig, partial: bool) -> HeaderBlock:
-    prompt = legible("".join(t for t in graph.tokens if not t.startswith("<|")), 200)
     try:
         version = importlib.metadata.version("mech-workbench")
     except importlib.metadata.PackageNotFoundError:
         version = "unknown"
     return HeaderBlock(
-        title=config.title or f"“{prompt.strip()}”",
+        title=config.title or f"“{prompt_words(graph)}”",
         author=config.author,
         created=config.created or datetime.now(UTC).isoformat(timespec="seconds"),
         tool_version=version,
@@ -163,20 +162,28 @@ def _finding(graph: CircuitGraph, validated: ValidationBlock | None) -> str:
     if "trained" not in rows:
         return f"{start} The graph has not been tested by intervention: read it as a hypothesis."
     row = rows["trained"]
+    changes = [abs(v - graph.metric_value) for v in (row.predicted, row.frozen, row.free) if v is not None]
+    if max(changes, default=0.0) < GROUP_FLOOR * abs(graph.metric_value):
+        return f"{start} Its features carry next to none of it: removing {_features(row.n)} changes nothing."
+    removed = f"{_features(row.n)} that support{'s' if row.n == 1 else ''} it most"
     text = (
-        f"{start} Removing the {row.n} features that support it most takes it to {show(row.frozen)} with "
-        f"attention frozen and to {show(row.free)} when everything re-runs; the graph predicted {show(row.predicted)}."
+        f"{start} Removing the {removed} takes it to {show(row.frozen)} with attention frozen and to {show(row.free)} "
+        f"when everything re-runs; the graph predicted {show(row.predicted)}."
     )
-    others = {"untrained": "the same number of untrained features", "random": "as many random active features"}
-    parts = [f"{words} leave it at {show(rows[name].frozen)}" for name, words in others.items() if name in rows]
-    return f"{text} With attention frozen, {' and '.join(parts)}." if parts else text
+    others = {"untrained": "as many untrained features", "random": "as many random active features"}
+    parts = [f"{words} leaves it at {show(rows[name].frozen)}" for name, words in others.items() if name in rows]
+    return f"{text} With attention frozen, removing {' and '.join(parts)}." if parts else text
+
+
+def _features(n: int) -> str:
+    return f"{n} feature" if n == 1 else f"{n} features"
 
 
 def _headlines(graph: CircuitGraph, validated: ValidationBlock | None) -> tuple[Headline, ...]:
     rows = _smallest(validated)
     found = [Headline(name=graph.metric, value=graph.metric_value, note="the model, nothing removed")]
     if row := rows.get("trained"):
-        taken = f"{row.n} features removed"
+        taken = f"{_features(row.n)} removed"
         found += [
             Headline(name="predicted", value=row.predicted, note=taken),
             Headline(name="measured, attention frozen", value=row.frozen, note=taken),
@@ -251,7 +258,8 @@ def _evaluation(evaluation: Result | None, assets: dict[str, Asset]) -> Evaluati
         return None
     data = evaluation.to_json()
     rows = layer_rows(evaluation)
-    picture = add_picture(assets, "fvu-by-layer", fvu_by_layer_svg(evaluation)) if len(rows) > 1 else ""
+    drawn = fvu_by_layer_svg(evaluation) if len(rows) > 1 else ""
+    picture = add_picture(assets, "fvu-by-layer", drawn) if drawn else ""
     return EvaluationBlock(
         scalars=data["scalars"],
         layers=tuple(data["tables"].get("layers", [])),

@@ -57,6 +57,7 @@ def _templates() -> Environment:
     environment.filters |= {
         "show": show,
         "signed": lambda value: "–" if value is None else signed(value),
+        "amount": _amount,
         "percent": lambda value: "–" if value is None else f"{show(100 * value)} %",
         "token": visible,
         "legible": lambda text, limit=400: legible(str(text), limit),
@@ -135,7 +136,21 @@ def _score_names(rows: Sequence[ScoreRow]) -> list[str]:
     """The scores worth a column; counts and the like stay in report.json."""
     stems = ("replacement", "completeness", "completeness_features")
     order = [*stems, *(f"{stem}_start_dropped" for stem in stems)]
-    return [name for name in order if any(name in row.scores for row in rows)]
+    found = [name for name in order if any(name in row.scores for row in rows)]
+    return [name for name in found if not _repeats(name, rows)]
+
+
+def _repeats(name: str, rows: Sequence[ScoreRow]) -> bool:
+    """A score without the start that equals the score with it in every row says nothing new."""
+    stem = name.removesuffix("_start_dropped")
+    return stem != name and all(row.scores.get(name) == row.scores.get(stem) for row in rows)
+
+
+def _amount(value: float | None, largest: float) -> str:
+    """A signed number, 0 where it is rounding beside the largest."""
+    if value is None:
+        return ""
+    return signed(value if abs(value) >= 1e-4 * largest else 0.0)
 
 
 def _largest_effect(nodes: Sequence[NodeRow]) -> float:

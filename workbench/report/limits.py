@@ -9,8 +9,8 @@ from .blocks import EvaluationBlock, GraphBlock, Limit, PromptsBlock, Validation
 
 FROZEN = (
     "Attention patterns and normalisation scales are held at their observed values. What this graph finds is which "
-    "MLP features matter under frozen attention; the moving of names from one position to another lies in "
-    "attention, which this graph does not explain."
+    "MLP features matter under frozen attention; the moving of names, and of anything else, from one position to "
+    "another lies in attention, which this graph does not explain."
 )
 
 SPLICED = {

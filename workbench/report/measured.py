@@ -1,5 +1,6 @@
 """The validation and prompts blocks: predictions beside measurements, each with its verdict, failures kept."""
 
+import re
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -39,9 +40,19 @@ class Tested(Protocol):
     def note(self) -> str: ...
 
 
-def agrees(predicted: float | None, measured: float | None, tolerance: float) -> bool | None:
-    """True where the measured change lies within `tolerance` of the predicted one; None where one is missing."""
+SPECIAL = re.compile(r"<\|?[^<>\s]{1,24}>")
+GROUP_FLOOR, SINGLE_FLOOR = 0.01, 0.001
+
+
+def agrees(predicted: float | None, measured: float | None, tolerance: float, floor: float = 0.0) -> bool | None:
+    """True where the measured change lies within `tolerance` of the predicted one.
+
+    None where one is missing, and where both are below `floor`: that nothing happens where nothing is predicted
+    is no success.
+    """
     if predicted is None or measured is None or predicted != predicted or measured != measured:
+        return None
+    if max(abs(predicted), abs(measured)) < floor:
         return None
     return abs(measured - predicted) <= tolerance * abs(predicted)
 
@@ -65,11 +76,13 @@ def validation_block(
     groups = [
         _group(point, start, config.group_tolerance) for point in (group_points(validation) if validation else [])
     ]
-    singles = [_single(row, config) for row in (validation.tables.get("single", []) if validation else [])]
+    singles = [_single(row, start, config) for row in (validation.tables.get("single", []) if validation else [])]
     rule = (
         f"A group passes where the measured change is within {100 * config.group_tolerance:.3g} % of the predicted "
         f"one, a single feature where it is within {100 * config.single_tolerance:.3g} %. "
-        "Predicted: the linear total effects of what is removed."
+        "Predicted: the linear total effects of what is removed. Next to nothing (below "
+        f"{100 * GROUP_FLOOR:g} % of the metric for a group, {100 * SINGLE_FLOOR:g} % for a feature) gets no verdict, "
+        "nor do random features."
     )
     pictures = {}
     if validation is not None and groups:
@@ -101,8 +114,9 @@ def _group(point: GroupPoint, start: float, tolerance: float) -> GroupAblation:
     verdicts = {}
     if point.set != "random":
         change = point.predicted - start
-        verdicts["passed_frozen"] = agrees(change, point.frozen - start, tolerance)
-        verdicts["passed_free"] = agrees(change, point.free - start, tolerance)
+        floor = GROUP_FLOOR * abs(start)
+        verdicts["passed_frozen"] = agrees(change, point.frozen - start, tolerance, floor)
+        verdicts["passed_free"] = agrees(change, point.free - start, tolerance, floor)
     many = point.seeds > 1
     return GroupAblation(
         set=point.set,
@@ -117,17 +131,19 @@ def _group(point: GroupPoint, start: float, tolerance: float) -> GroupAblation:
     )
 
 
-def _single(row: dict[str, Any], config: ReportConfig) -> SingleAblation:
+def _single(row: dict[str, Any], start: float, config: ReportConfig) -> SingleAblation:
+    name, floor = str(row.get("set", "trained")), SINGLE_FLOOR * abs(start)
     predicted, frozen, free = (_number(row.get(key)) for key in ("predicted", "frozen", "free"))
+    judged = name != "random"
     checked = Checked(
         predicted=predicted,
         frozen=frozen,
         free=free,
-        passed_frozen=agrees(predicted, frozen, config.single_tolerance),
-        passed_free=agrees(predicted, free, config.single_tolerance),
+        passed_frozen=agrees(predicted, frozen, config.single_tolerance, floor) if judged else None,
+        passed_free=agrees(predicted, free, config.single_tolerance, floor) if judged else None,
     )
     place = {"layer": row.get("layer"), "position": row.get("position")}
-    return SingleAblation(set=str(row.get("set", "trained")), node=str(row.get("node", "")), checked=checked, **place)
+    return SingleAblation(set=name, node=str(row.get("node", "")), checked=checked, **place)
 
 
 def _agreement(singles: Sequence[SingleAblation]) -> list[Agreement]:
@@ -195,6 +211,11 @@ def _check(name: str, largest: float, tolerance: float, note: str, n: int | None
     return ExactCheck(name=name, n=n, largest=_number(largest), tolerance=tolerance, passed=passed, note=note)
 
 
+def prompt_words(graph: CircuitGraph) -> str:
+    """The prompt without the special tokens around it, for headings."""
+    return legible("".join(token for token in graph.tokens if not SPECIAL.fullmatch(token)), 300).strip()
+
+
 def prompts_block(studies: Sequence[Tested], config: ReportConfig) -> PromptsBlock | None:
     """Every prompt at its smallest group size; None for a single prompt."""
     rows = [_prompt(study, config) for study in studies]
@@ -205,20 +226,21 @@ def _prompt(study: Tested, config: ReportConfig) -> PromptRow:
     points, start = group_points(study.validation), _start(study.graph, study.validation)
     sizes = sorted({point.n for point in points if point.set == "trained"})
     at = {point.set: point for point in points if sizes and point.n == sizes[0]}
-    words = legible("".join(t for t in study.graph.tokens if not t.startswith("<|")), 300).strip()
+    words = prompt_words(study.graph)
+    floor = GROUP_FLOOR * abs(start)
     told = PromptRow(prompt=words, metric=study.graph.metric, baseline=_number(start), note=study.note)
     if "trained" not in at:
         return told
     one = at["trained"]
     beats = None
-    if "untrained" in at:
+    if "untrained" in at and max(abs(one.frozen - start), abs(at["untrained"].frozen - start)) >= floor:
         beats = abs(one.frozen - start) >= 2 * abs(at["untrained"].frozen - start)
     found = {
         "n": one.n,
         "predicted": _number(one.predicted),
         "frozen": _number(one.frozen),
         "free": _number(one.free),
-        "passed": agrees(one.predicted - start, one.frozen - start, config.group_tolerance),
+        "passed": agrees(one.predicted - start, one.frozen - start, config.group_tolerance, floor),
         "beats_untrained": beats,
     }
     others = {f"{name}_frozen": _number(at[name].frozen) for name in ("untrained", "random") if name in at}

@@ -41,7 +41,7 @@ def reproduce_block(
         text=text,
         mask=manifest.mask.describe() if manifest.mask else "",
         dictionaries=_dictionaries(graph, dictionaries),
-        graph_hash=manifest.content_hash,
+        graph_hash=manifest.content_hash or str(manifest.details.get("pruned", {}).get("from", "")),
         settings={name: values for name, values in settings.items() if values},
         edits=manifest.edits,
         seeds=seeds,

@@ -86,8 +86,8 @@ def test_chromium_prints_the_report(report):
 
 
 @pytest.mark.browser
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_page_opens_without_console_errors_requests_or_sideways_scrolling(report, tmp_path, scheme):
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1100), ("dark", 420)])
+def test_the_page_opens_without_console_errors_requests_or_sideways_scrolling(report, tmp_path, scheme, width):
     sync_api = pytest.importorskip("playwright.sync_api")
     browser = pdf.find_browser()
     if browser is None:
@@ -95,7 +95,7 @@ def test_the_page_opens_without_console_errors_requests_or_sideways_scrolling(re
     page_path = write_report(report, tmp_path / "mine", ("html",))["html"]
     with sync_api.sync_playwright() as playwright:
         opened = playwright.chromium.launch(executable_path=browser, args=["--no-sandbox", "--disable-gpu"])
-        page = opened.new_page(color_scheme=scheme, viewport={"width": 1100, "height": 900})
+        page = opened.new_page(color_scheme=scheme, viewport={"width": width, "height": 900})
         said, asked = [], []
         page.on("console", lambda message: said.append(message.text))
         page.on("request", lambda request: asked.append(request.url))

@@ -8,6 +8,7 @@ import lazy_loader
 from workbench.core.registry import provide
 
 provide("dictionary", "workbench.dictionaries.families")
+provide("gate", "workbench.dictionaries.families")
 provide("text", "workbench.data.synthetic", "workbench.models.places")
 provide("task", "workbench.data.tasks")
 provide("figure", "workbench.figures.renderers")

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, Self
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from workbench.core import generator
@@ -96,17 +96,26 @@ def features_from_data(
 ) -> Features:
     """Each feature points at one row of data and writes `share` of that row's residual when it sees it.
 
-    Rows are drawn without replacement while they last; a repeated one is blurred so that no two features
-    start alike.
+    Rows are drawn in proportion to their residual's energy (as k-means++ draws centres), so that rows on which there
+    is nothing to explain start no feature. They are drawn without replacement while they last; a repeated one is
+    blurred so that no two features start alike.
     """
     draw = generator(seed, "features")
-    order = torch.cat([torch.randperm(x.shape[0], generator=draw) for _ in range(-(-count // x.shape[0]))])[:count]
+    order = _drawn(residual.double().square().sum(1).cpu(), count, draw)
     norm = x.norm(dim=1, keepdim=True).clamp_min(1e-12)
     directions = (x / norm)[order]
     if count > x.shape[0]:
         noise = torch.randn(count - x.shape[0], x.shape[1], generator=draw, dtype=torch.float64)
         directions[x.shape[0] :] += 0.1 * noise.to(x) / x.shape[1] ** 0.5
     return Features(directions, share * (residual / norm)[order])
+
+
+def _drawn(weight: Float[Tensor, " n"], count: int, draw: torch.Generator) -> Int[Tensor, " count"]:
+    """Rows in proportion to `weight`, each once before any comes twice."""
+    weight = weight.clamp_min(weight.max().clamp_min(1.0) * 1e-9)
+    turns = -(-count // len(weight))
+    orders = [torch.multinomial(weight, min(count, len(weight)), generator=draw) for _ in range(turns)]
+    return torch.cat(orders)[:count]
 
 
 def random_features(d_in: int, d_out: int, count: int, seed: int, like: Tensor) -> Features:

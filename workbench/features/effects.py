@@ -20,10 +20,9 @@ def unit_effects(model: HookedModel, dictionaries: DictionarySet, units: Iterabl
     parameters = model.params()
     unembedding = parameters["unembed.W_U"].float()
     scale = parameters["ln_final.w"].float()
-    by_artifact = {dictionary.name: dictionary for dictionary in dictionaries.values()}
     rows = []
     for unit in dict.fromkeys(units):
-        written = by_artifact[unit.artifact].writers(torch.tensor([unit.index])).values()
+        written = dictionaries[unit.site].writers(torch.tensor([unit.index])).values()
         direction = sum(rows[0].to(scale) for rows in written)
         logits = ((direction - direction.mean() if model.shape.norm == "layer" else direction) * scale) @ unembedding
         logits = logits - logits.mean()

@@ -50,9 +50,8 @@ class DemoConfig(Config):
 
 def demo_settings(quick: bool = False, seed: int = 0) -> DemoConfig:
     """The demo's settings: SmolLM2 and Wikipedia, or the planted model and its synthetic text."""
-    train = TrainConfig(seed=seed)
     if not quick:
-        return DemoConfig(train=train, seed=seed)
+        return DemoConfig(train=TrainConfig(seed=seed, checkpoint_every_chunks=8), seed=seed)
     return DemoConfig(
         name="quick",
         model="planted-places",
@@ -60,9 +59,11 @@ def demo_settings(quick: bool = False, seed: int = 0) -> DemoConfig:
         task="planted-places",
         prompts=3,
         family="topk-transcoder",
-        dictionary=CoderConfig(d_sae=64, k=2),
-        train=train.model_copy(update={"batch_rows": 512}),
+        dictionary=CoderConfig(d_sae=128, k=2),
+        train=TrainConfig(seed=seed, batch_rows=256, replays=12, outlier_factor=None),
         pack=PackConfig(sequence_length=24),
+        train_sequences=1200,
+        chunk_sequences=400,
         capture_dtype="float32",
         scan=ScanConfig(sequences=128),
         study=StudyConfig(validation=ValidateConfig(singles=10, exact=10, sizes=(1, 2, 4)), seed=seed),

@@ -20,8 +20,8 @@ def list_command(as_json: JsonOption = False) -> None:
     if as_json:
         print_json(rows)
         return
-    columns = ("id", "family", "size", "licence", "source")
-    print_table([{column: row.get(column) for column in columns} for row in rows])
+    columns = ("name", "family", "parameters", "licence", "source")
+    print_table([{column: row[column] for column in columns} for row in rows], title="parameters in millions")
 
 
 @models_app.command("fetch")

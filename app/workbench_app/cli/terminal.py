@@ -19,7 +19,7 @@ QUIET = "WORKBENCH_QUIET"
 def note(text: str) -> None:
     """One line for people, on standard error; nothing under --quiet."""
     if not os.environ.get(QUIET):
-        Console(stderr=True, highlight=False, soft_wrap=True).print(text, markup=False)
+        Console(stderr=True, highlight=False, emoji=False, soft_wrap=True).print(text, markup=False)
 
 
 def print_json(data: Any) -> None:
@@ -36,7 +36,7 @@ def print_table(rows: Sequence[Mapping[str, Any]], title: str = "") -> None:
         table.add_column(column, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         table.add_row(*(_cell(row.get(column)) for column in columns))
-    Console(highlight=False, soft_wrap=not sys.stdout.isatty()).print(table)
+    Console(highlight=False, emoji=False, markup=False, width=None if sys.stdout.isatty() else 200).print(table)
 
 
 def _cell(value: Any) -> str:

@@ -3,14 +3,13 @@
 import subprocess
 import sys
 
-import click
 import pytest
 import typer
 
 from workbench_app.cli import app
 
 
-def commands(command: click.Command, path: tuple[str, ...] = ()):
+def commands(command, path: tuple[str, ...] = ()):
     yield path, command
     for name, child in getattr(command, "commands", {}).items():
         yield from commands(child, (*path, name))
@@ -25,7 +24,8 @@ ALL = list(commands(typer.main.get_command(app)))
 def test_every_command_says_what_it_does(path, command):
     assert command.help, f"workbench {' '.join(path)} has no help"
     for parameter in command.params:
-        if isinstance(parameter, click.Option):
+        assert parameter.param_type_name in ("option", "argument")
+        if parameter.param_type_name == "option" and parameter.name != "help":
             assert parameter.help, f"workbench {' '.join(path)} {parameter.opts[0]} has no help"
 
 

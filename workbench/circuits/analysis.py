@@ -9,10 +9,11 @@ from torch import Tensor
 from workbench.dictionaries import DictionarySet
 from workbench.models import FrozenModel, HookedModel, TokenBatch, freeze
 
+from .config import Target
 from .numbering import Numbering, number_nodes
 from .replacement import LayerUnits, LocalReplacement, replace_mlps
 from .sweep import Sweep
-from .target import Metric, Target, resolve
+from .target import Metric, resolve
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ class Analysis:
 
     def source_effect(self) -> float:
         """Sum of the total effects of everything that is no unit: tokens, errors and biases. Equals the metric."""
-        sources = torch.ones(self.numbering.n_sources, dtype=torch.bool)
+        sources = torch.ones_like(self.total, dtype=torch.bool)
         sources[self.unit_nodes] = False
         return float(self.total[sources].sum()) + self.bias_effect
 

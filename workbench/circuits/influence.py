@@ -28,7 +28,7 @@ class Influence:
         self._error = numbering.error_mask()
         self._keep = (~dropped).to(weights.dtype)
         self._clean = torch.ones_like(self.value)
-        self._seen = torch.zeros(numbering.n_nodes, dtype=torch.bool)
+        self._seen = torch.zeros_like(self.value, dtype=torch.bool)
 
     def hand_down(self, rows: Rows, absolute: Float[Tensor, "n s"]) -> Float[Tensor, " n"]:
         """Pass on what the rows' nodes hold; returns influence over row sum, the worth of a unit of |weight|."""

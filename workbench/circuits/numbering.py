@@ -48,7 +48,7 @@ class Numbering:
 
     def error_mask(self) -> Tensor:
         """True at error nodes, over the sources."""
-        mask = torch.zeros(self.n_sources, dtype=torch.bool)
+        mask = torch.zeros(self.n_sources, dtype=torch.bool, device=self.layers[0].error_nodes.device)
         for layer in self.layers:
             mask[layer.error_nodes] = True
         return mask

@@ -4,19 +4,11 @@ from dataclasses import replace
 
 import torch
 from jaxtyping import Bool, Float
-from pydantic import Field
 from torch import Tensor
 
-from workbench.core import CircuitGraph, Config
+from workbench.core import CircuitGraph
 
-
-class PruneConfig(Config):
-    """What is kept. Tokens and targets always are."""
-
-    node_share: float = Field(default=0.8, gt=0, le=1, description="nodes are kept up to this share of all influence")
-    edge_share: float = Field(default=0.98, gt=0, le=1, description="then edges, up to this share of edge influence")
-    max_features: int | None = Field(default=50, ge=1, description="features kept at most, by |effect|; none: no cap")
-    max_errors: int | None = Field(default=10, ge=0, description="error nodes kept at most, by |effect|; none: no cap")
+from .config import PruneConfig
 
 
 def prune(graph: CircuitGraph, config: PruneConfig | None = None) -> CircuitGraph:

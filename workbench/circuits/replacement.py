@@ -59,7 +59,7 @@ class LayerUnits:
         if not constants:
             out = out - self.constant * self.included[:, None]
         offset = self.reader_bias + (self.activation - self.pre_activation)
-        bounds = torch.searchsorted(self.position, torch.arange(mlp_in.shape[1] + 1)).tolist()
+        bounds = torch.searchsorted(self.position, torch.arange(mlp_in.shape[1] + 1, device=mlp_in.device)).tolist()
         for place, (first, last) in enumerate(pairwise(bounds)):
             if first < last:
                 value = mlp_in[:, place] @ self.readers[first:last].T + float(constants) * offset[first:last]
@@ -130,7 +130,7 @@ def _replace(frozen: FrozenModel, layer: int, dictionary: Dictionary | None, mas
         return _no_units(layer, mlp_in, mlp_out)
     read, write = Site("mlp_in", layer), Site("mlp_out", layer)
     example = next(iter(dictionary.parameters()), mlp_in)
-    x = mlp_in[mask].to(example.dtype)
+    x = mlp_in[mask].to(example)
     with torch.no_grad():
         codes = dictionary.encode({read: x}).padded()
         rows = torch.nonzero(codes.value, as_tuple=True)
@@ -146,25 +146,24 @@ def _replace(frozen: FrozenModel, layer: int, dictionary: Dictionary | None, mas
         empty = Codes(codes.index[:1, :1] * 0, codes.value[:1, :1] * 0, codes.width)
         constant = dictionary.decode(empty)[write][0] + dictionary.bypass({read: torch.zeros_like(x[:1])})[write][0]
         rebuilt = dictionary.decode(codes)[write] + dictionary.bypass({read: x})[write]
-    dtype = mlp_in.dtype
-    position = torch.nonzero(mask)[:, 0][rows[0]]
-    reader_rows, reader_bias = readers.rows.detach().to(dtype), readers.bias.detach().to(dtype)
+    position = torch.nonzero(mask)[:, 0][rows[0].to(mask.device)]
+    reader_rows, reader_bias = readers.rows.detach().to(mlp_in), readers.bias.detach().to(mlp_in)
     units = LayerUnits(
         layer=layer,
         name=dictionary.name,
         included=mask,
         position=position,
-        index=active.index[:, 0].long(),
-        activation=active.value[:, 0].to(dtype),
+        index=active.index[:, 0].to(position),
+        activation=active.value[:, 0].to(mlp_in),
         pre_activation=(mlp_in[position] * reader_rows).sum(-1) + reader_bias,
         readers=reader_rows,
         reader_bias=reader_bias,
-        writers=writers.detach().to(dtype),
-        skip=_linear_part(dictionary, x, read, write, dtype),
-        constant=constant.to(dtype),
+        writers=writers.detach().to(mlp_in),
+        skip=_linear_part(dictionary, x, read, write, mlp_in),
+        constant=constant.to(mlp_in),
         error=mlp_out,
     )
-    return _with_error(units, mlp_in, mlp_out, rebuilt.to(dtype))
+    return _with_error(units, mlp_in, mlp_out, rebuilt.to(mlp_in))
 
 
 def _no_units(layer: int, mlp_in: Tensor, mlp_out: Tensor) -> LayerUnits:
@@ -174,15 +173,15 @@ def _no_units(layer: int, mlp_in: Tensor, mlp_out: Tensor) -> LayerUnits:
     return LayerUnits(layer, "", included, nobody, nobody, none, none, rows, none, rows, None, zero, mlp_out)
 
 
-def _linear_part(dictionary: Dictionary, x: Tensor, read: Site, write: Site, dtype: torch.dtype) -> Tensor | None:
+def _linear_part(dictionary: Dictionary, x: Tensor, read: Site, write: Site, like: Tensor) -> Tensor | None:
     """The matrix of the bypass, exactly: the gradient of an affine map is its matrix."""
     with torch.enable_grad():
         zeros = torch.zeros_like(x[:1]).expand(x.shape[1], -1).clone().requires_grad_()
         out = dictionary.bypass({read: zeros})[write]
         if not out.requires_grad:
             return None
-        (matrix,) = torch.autograd.grad(out, zeros, torch.eye(len(zeros), dtype=x.dtype), allow_unused=True)
-    return None if matrix is None or not matrix.any() else matrix.to(dtype)
+        (matrix,) = torch.autograd.grad(out, zeros, torch.eye(len(zeros)).to(x), allow_unused=True)
+    return None if matrix is None or not matrix.any() else matrix.to(like)
 
 
 def _with_error(units: LayerUnits, mlp_in: Tensor, mlp_out: Tensor, rebuilt: Tensor) -> LayerUnits:

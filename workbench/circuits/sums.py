@@ -4,23 +4,14 @@ from typing import Any
 
 import torch
 from jaxtyping import Float, Int
-from pydantic import Field
 from torch import Tensor
 
-from workbench.core import CircuitGraph, Config, Result, generator
+from workbench.core import CircuitGraph, Result, generator
 from workbench.dictionaries import DictionarySet
 from workbench.models import HookedModel
 
 from .analysis import Analysis, analyse
-from .target import Target
-
-
-class SumConfig(Config):
-    """Which nodes are checked."""
-
-    largest: int = Field(default=50, ge=0, description="features with the largest |total effect|")
-    drawn: int = Field(default=50, ge=0, description="further features, drawn by seed")
-    seed: int = 0
+from .config import SumConfig, Target
 
 
 def check_sums(
@@ -38,7 +29,7 @@ def check_sums(
         nodes, sets = _chosen(analysis, config)
         rows, ids = pulled_rows(analysis, nodes), analysis.ids()
         records = _records(analysis, rows, nodes, sets, ids)
-        edge_gap = _kept_edges_gap(rows, graph, nodes, ids)
+        edge_gap = _kept_edges_gap(rows.cpu(), graph, nodes.cpu(), ids)
     worst = max((record["ratio"] for record in records), default=0.0)
     return Result(
         kind="sum_check",
@@ -89,8 +80,8 @@ def pulled_rows(analysis: Analysis, nodes: Int[Tensor, " n"]) -> Float[Tensor, "
     for layer, sources in enumerate(analysis.numbering.layers):
         chosen[layer] = torch.nonzero(torch.isin(sources.unit_nodes, nodes))[:, 0]
     rows = analysis.sweep.unit_rows(chosen)
-    place = torch.full((analysis.numbering.n_nodes,), -1, dtype=torch.long)
-    place[rows.nodes] = torch.arange(len(rows.nodes))
+    place = rows.nodes.new_full((analysis.numbering.n_nodes,), -1)
+    place[rows.nodes] = torch.arange(len(rows.nodes), device=place.device)
     return rows.weight[place[nodes]]
 
 

@@ -51,8 +51,8 @@ class Sweep:
         rows = metric.directions.new_zeros(n, self.numbering.n_sources)
         v = self._final(metric.directions, metric.position)[: metric.position + 1]
         self._descend(v, metric.position, layers - 1, {}, rows)
-        nodes = torch.arange(n) + self.numbering.n_sources
-        return Rows(nodes, torch.full((n,), layers), rows)
+        nodes = torch.arange(n, device=rows.device) + self.numbering.n_sources
+        return Rows(nodes, torch.full_like(nodes, layers), rows)
 
     def unit_rows(self, chosen: Mapping[int, Int[Tensor, " m"]]) -> Rows:
         """The rows of some units: layer -> numbers of units within the layer."""
@@ -73,7 +73,7 @@ class Sweep:
                 nodes.append(self.numbering.layers[layer].unit_nodes[units])
                 layers.append(torch.full_like(units, layer))
             done += count
-        empty = torch.zeros(0, dtype=torch.long)
+        empty = torch.zeros(0, dtype=torch.long, device=rows.device)
         return Rows(torch.cat(nodes) if nodes else empty, torch.cat(layers) if layers else empty, rows)
 
     def total(self, metric: Metric) -> Float[Tensor, " n"]:

@@ -1,46 +1,15 @@
 """Target: which number of the model's output a graph explains."""
 
 from dataclasses import dataclass
-from typing import Literal, Self
 
 import torch
 from jaxtyping import Float
-from pydantic import Field, model_validator
 from torch import Tensor
 
-from workbench.core import Config, TextError
+from workbench.core import TextError
 from workbench.models import FrozenModel
 
-
-class Target(Config):
-    """A logit difference, the logits of named tokens, or the most probable tokens, at one position.
-
-    Logits are taken before any soft-cap. Single tokens and top tokens are measured against the mean logit of the
-    vocabulary, so that what raises every logit counts for nothing (Ameisen et al. 2025).
-    """
-
-    kind: Literal["difference", "tokens", "top"] = "top"
-    tokens: tuple[int, ...] = Field(default=(), description="token ids; for a difference (target, foil)")
-    position: int = Field(default=-1, description="absolute position, negative from the end")
-    coverage: float = Field(default=0.95, gt=0, le=1, description="top: probability that the tokens must reach")
-    at_most: int = Field(default=10, ge=1, description="top: number of tokens at most")
-
-    @model_validator(mode="after")
-    def _tokens_fit(self) -> Self:
-        wanted = {"difference": len(self.tokens) == 2, "tokens": len(self.tokens) >= 1, "top": not self.tokens}
-        if not wanted[self.kind]:
-            raise ValueError(f"a target of kind {self.kind!r} does not take {len(self.tokens)} tokens")
-        return self
-
-    @classmethod
-    def difference(cls, target: int, foil: int, position: int = -1) -> Self:
-        """The logit of `target` minus the logit of `foil`."""
-        return cls(kind="difference", tokens=(target, foil), position=position)
-
-    @classmethod
-    def of(cls, *tokens: int, position: int = -1) -> Self:
-        """The mean of some tokens' logits, each against the vocabulary's mean logit."""
-        return cls(kind="tokens", tokens=tokens, position=position)
+from .config import Target
 
 
 @dataclass(frozen=True)

@@ -2,32 +2,17 @@
 
 import torch
 from jaxtyping import Int
-from pydantic import Field
 from torch import Tensor
 
-from workbench.core import CircuitGraph, Config, Interrupted, Manifest, Node, Progress, Silent, Unit
+from workbench.core import CircuitGraph, Interrupted, Manifest, Node, Progress, Silent, Unit
 from workbench.dictionaries import DictionarySet
 from workbench.models import HookedModel, TokenBatch
 
 from .analysis import Analysis, analyse
+from .config import Target, TraceConfig
 from .edges import StrongestEdges
 from .influence import Influence
 from .sweep import Rows
-from .target import Target
-
-
-class TraceConfig(Config):
-    """Settings of a trace."""
-
-    max_edges: int = Field(
-        default=300_000, ge=1, description="edges kept, by edge influence; those into targets come on top"
-    )
-    rows_per_block: int = Field(
-        default=1792, ge=1, description="targets swept together: more is faster, less is smaller"
-    )
-    influence: bool = Field(
-        default=True, description="off: nodes and total effects only, no edges (a hundred times faster)"
-    )
 
 
 def trace(
@@ -65,7 +50,7 @@ def graph_of(
 ) -> CircuitGraph:
     """The graph of an analysed prompt; see `trace`."""
     numbering, metric = analysis.numbering, analysis.metric
-    influence = Influence(numbering, metric.weights, torch.zeros(numbering.n_sources, dtype=torch.bool))
+    influence = Influence(numbering, metric.weights, torch.zeros_like(analysis.total, dtype=torch.bool))
     scores = {
         "n_features": float(analysis.replacement.n_units),
         "source_effects_gap": analysis.source_gap(),
@@ -86,10 +71,10 @@ def graph_of(
     )
     return CircuitGraph(
         nodes=tuple(_nodes(analysis, influence, model, dictionaries, texts)),
-        source=edges[0],
-        target=edges[1],
-        weight=edges[2].float(),
-        bias=analysis.biases().float(),
+        source=edges[0].cpu(),
+        target=edges[1].cpu(),
+        weight=edges[2].float().cpu(),
+        bias=analysis.biases().float().cpu(),
         tokens=texts,
         token_ids=ids,
         n_layers=analysis.frozen.n_layers,
@@ -132,7 +117,7 @@ def _swept(
 def _start_errors(analysis: Analysis) -> Tensor:
     """Error nodes at positions where units may stand in other layers but never do: the prompt's masked start."""
     masked = ~torch.stack([units.included for units in analysis.replacement.layers]).any(0)
-    dropped = torch.zeros(analysis.numbering.n_sources, dtype=torch.bool)
+    dropped = torch.zeros_like(analysis.total, dtype=torch.bool)
     for layer in analysis.numbering.layers:
         dropped[layer.error_nodes[masked]] = True
     return dropped

@@ -5,31 +5,17 @@ from typing import Any
 
 import torch
 from jaxtyping import Int
-from pydantic import Field
 from torch import Tensor
 
-from workbench.core import CircuitGraph, Config, Progress, Result, Silent, generator
+from workbench.core import CircuitGraph, Progress, Result, Silent, generator
 from workbench.dictionaries import DictionarySet
 from workbench.models import HookedModel
 
 from .agreement import band_table
 from .analysis import Analysis, analyse
+from .config import ValidateConfig
 from .measure import Measurements
 from .sums import target_of
-
-
-class ValidateConfig(Config):
-    """What is removed and measured."""
-
-    singles: int = Field(
-        default=60, ge=0, description="features removed one by one, the largest |total effect| of each set"
-    )
-    exact: int = Field(default=50, ge=0, description="of these, how many are also measured direct and total")
-    sizes: tuple[int, ...] = Field(default=(10, 30, 100), description="sizes of the groups removed at once")
-    random_groups: int = Field(default=5, ge=0, description="random groups of active features per size")
-    batch: int = Field(default=32, ge=1, description="copies of the prompt that run together")
-    seed: int = 0
-
 
 NOTES = (
     "removing a feature subtracts its write (activation x decoder row) from the MLP output at its layer and position",

@@ -1,0 +1,65 @@
+import pytest
+import torch
+
+from workbench.core import ConfigError, MaskPolicy, Site, Unit
+from workbench.data import PackConfig, open_text, pack
+from workbench.dictionaries import CoderConfig, DictionarySet, make_dictionary
+from workbench.features import ScanConfig, open_scan, scan, unit_effects
+from workbench.models import TokenBatch, build_places, load_model
+
+
+@pytest.fixture(scope="module")
+def subject():
+    """The planted model, its text, and an untrained transcoder on layer 0, spread over the data."""
+    model = load_model("planted-places")
+    text = pack(open_text("synthetic-places:120"), model.tokenizer, PackConfig(sequence_length=24), MaskPolicy())
+    read, write = Site("mlp_in", 0), Site("mlp_out", 0)
+    coder = make_dictionary(
+        "topk-transcoder", CoderConfig(d_sae=24, k=3, start="random"), {read: 256}, {write: 256}, "t/mlp_in.0"
+    )
+    rows = model.capture(TokenBatch(text.ids, text.lengths), [read, write])
+    coder.initialise({site: x.flatten(0, 1) for site, x in rows.items()}, 0)
+    return model, text, DictionarySet([coder], "t")
+
+
+def test_counts_and_examples_match_a_dense_reference(subject, tmp_path):
+    model, text, dictionaries = subject
+    found = scan(model, dictionaries, text, tmp_path / "scan", ScanConfig(sequences=40, examples=5, batch_sequences=7))
+    (site, coder), count = next(iter(dictionaries.items())), 40
+    part = text.take(torch.arange(count))
+    x = model.capture(TokenBatch(part.ids, part.lengths), [site])[site]
+    dense = coder.encode({site: x.flatten(0, 1)}).dense().view(count, -1, 24)
+    dense = dense * part.mask(model.policy, model.tokenizer.special_ids)[..., None]
+    assert found.counts(site).tolist() == (dense > 0).sum((0, 1)).tolist()
+    for feature in range(24):
+        unit = Unit("transcoder", "t", site, feature)
+        best = dense[..., feature].amax(1).sort(descending=True).values
+        best = best[best > 0][:5]
+        rows = found.contexts([unit], model.tokenizer.strings, count=5).tables["contexts"]
+        torch.testing.assert_close(torch.tensor([row["activation"] for row in rows]), best, rtol=1e-2, atol=1e-3)
+        for row in rows:
+            assert row["values"][row["peak"]] == pytest.approx(row["activation"])
+            assert len(row["tokens"]) == len(row["values"])
+
+
+def test_a_scan_is_an_artifact_and_names_what_it_lacks(subject, tmp_path):
+    model, text, dictionaries = subject
+    made = scan(model, dictionaries, text, tmp_path / "scan", ScanConfig(sequences=8))
+    opened = open_scan(tmp_path / "scan")
+    opened.artifact.verify()
+    unit = Unit("transcoder", "t", next(iter(dictionaries)), 0)
+    assert opened.density(unit) == made.density(unit)
+    with pytest.raises(ConfigError, match="no features at mlp_in.1"):
+        opened.counts("mlp_in.1")
+
+
+def test_promoted_tokens_are_those_of_the_decoder_row(subject):
+    """A decoder row that is the direction of a planted answer promotes that answer most."""
+    model, _, dictionaries = subject
+    coder = next(iter(dictionaries.values()))
+    with torch.no_grad():
+        coder.W_dec[3] = build_places().basis["say cap-north-korea"]
+    effects = unit_effects(model, dictionaries, [Unit("transcoder", "t", next(iter(dictionaries)), 3)], count=2)
+    (row,) = effects.tables["unit_effects"]
+    assert row["promoted"][0][0].strip() == "cap-north-korea"
+    assert row["promoted"][0][1] > row["promoted"][1][1] + 1

@@ -78,8 +78,8 @@ def read_pass(done: Pass, top: int = 5) -> Reading:
 def largest(values: np.ndarray, count: int) -> np.ndarray:
     """Numbers of the largest values, largest first; ties by number."""
     count = min(count, len(values))
-    some = np.argpartition(-values, count - 1)[:count]
-    return some[np.lexsort((some, -values[some]))]
+    some = np.flatnonzero(values >= np.partition(values, -count)[-count])
+    return some[np.lexsort((some, -values[some]))][:count]
 
 
 def reshape(logits: np.ndarray, temperature: float = 1.0, top_k: int = 0, top_p: float = 1.0) -> np.ndarray:

@@ -35,8 +35,8 @@ def guard() -> Iterator[None]:
 
 
 def plain(text: str) -> str:
-    """Text that Markdown leaves as it is."""
-    return "".join(f"\\{mark}" if mark in "\\`*_{}[]()<>#+-!|~$:" else mark for mark in text)
+    """Text that Markdown leaves as it is, on one line."""
+    return "".join(f"\\{mark}" if mark in "\\`*_{}[]()<>#+-!|~$:" else mark for mark in text.replace("\n", "↵"))
 
 
 def header(title: str, purpose: str, python: str) -> None:

@@ -27,14 +27,16 @@ def _renderer(name: str) -> Callable[..., Any]:
     return component(f"workbench_{name}", html='<div class="root"></div>', css=style, js=script)
 
 
-def begin_run() -> None:
-    """Call at the start of a fragment: it lets components notice that they were away."""
-    st.session_state["_runs"] = st.session_state.get("_runs", 0) + 1
+def begin(panel: str) -> None:
+    """Call at the start of a fragment: it lets the components in it notice that they were away."""
+    runs = st.session_state.setdefault("_runs", {})
+    runs[panel] = runs.get(panel, 0) + 1
+    st.session_state["_panel"] = panel
 
 
 def _start(key: str, wanted: Any) -> dict[str, Any]:
     """What the component is told to select, with a number that changes when it must listen."""
-    runs = st.session_state.get("_runs", 0)
+    runs = st.session_state["_runs"][st.session_state["_panel"]]
     record = st.session_state.setdefault(f"_shown_{key}", {"n": 0, "shows": None, "sent": None, "run": -2})
     if record["shows"] != wanted or record["run"] < runs - 1:
         record.update(n=record["n"] + 1, shows=wanted, sent=wanted)

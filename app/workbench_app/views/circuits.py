@@ -44,7 +44,7 @@ def title(entry, graph) -> None:
 
 @st.fragment
 def workbench(entry) -> None:
-    components.begin_run()
+    components.begin("circuit")
     with frame.guard():
         graph = state.graph(entry)
         graph_hash = graph.manifest.content_hash

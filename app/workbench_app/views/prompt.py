@@ -45,7 +45,7 @@ def describe(model: str, draft: str) -> tuple[list[str], list[bool], str, bool]:
 
 @st.fragment
 def box(model: str) -> None:
-    components.begin_run()
+    components.begin("prompt box")
     with frame.guard():
         components.editor("pr_editor", focus().prompt, lambda draft: describe(model, draft), run)
         with st.container(horizontal=True, vertical_alignment="center"):
@@ -70,7 +70,7 @@ def switch_bos() -> None:
 
 @st.fragment
 def explore(model: str) -> None:
-    components.begin_run()
+    components.begin("prompt panels")
     with frame.guard():
         ids = state.shelf().encode(model, focus().prompt, bos_in_force(model))
         position = focus().position

@@ -1,0 +1,90 @@
+"""A served app and a browser that watches its console and its requests."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import pytest
+
+from workbench_app.serve import Server, running
+
+from .samples import fill, sample_graph
+
+KNOWN_404 = ("_stcore/health", "_stcore/host-config")  # Streamlit looks for its base path on deep links
+FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking")
+
+
+@dataclass
+class Watched:
+    """A page, and what it said and asked for."""
+
+    page: object
+    url: str
+    complaints: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
+    received: list[int] = field(default_factory=list)
+    sent: list[int] = field(default_factory=list)
+
+    def check(self) -> None:
+        """No console error but the known ones; nothing asked of another machine."""
+        assert self.complaints == []
+        assert [url for url in self.requests if not url.startswith(("http://127.0.0.1:", "data:", "blob:"))] == []
+
+
+@pytest.fixture(scope="session")
+def served(tmp_path_factory) -> Iterator[Server]:
+    """The app on a workspace with a small graph of hostile tokens and a large one, and the planted model."""
+    folder = tmp_path_factory.mktemp("served")
+    fill(folder / "workspace")
+    sample_graph(n_layers=40, per_cell=8).save(folder / "workspace" / "graphs" / "large")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("WORKBENCH_CACHE", str(folder / "cache"))
+        patch.setenv("OMP_NUM_THREADS", "1")
+        with running(folder / "workspace", "planted-places") as server:
+            yield server
+
+
+@pytest.fixture(scope="session")
+def browser(chromium):
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as driver:
+        started = driver.chromium.launch(executable_path=chromium, headless=True, args=list(FLAGS))
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def open_tab(served, browser):
+    """A function that opens a watched page at a path of the app."""
+    contexts = []
+
+    def tab(path: str = "/", dark: bool = False) -> Watched:
+        context = browser.new_context(
+            viewport={"width": 1400, "height": 1000}, color_scheme="dark" if dark else "light", accept_downloads=True
+        )
+        contexts.append(context)
+        context.set_default_timeout(60_000)
+        watched = Watched(context.new_page(), served.url)
+        _watch(watched)
+        watched.page.goto(served.url + path)
+        return watched
+
+    yield tab
+    for context in contexts:
+        context.close()
+
+
+def _watch(watched: Watched) -> None:
+    def heard(message) -> None:
+        known = any(part in (message.location or {}).get("url", "") for part in KNOWN_404)
+        if message.type == "error" and not known:
+            watched.complaints.append(message.text)
+
+    def socket(found) -> None:
+        found.on("framereceived", lambda payload: watched.received.append(len(payload)))
+        found.on("framesent", lambda payload: watched.sent.append(len(payload)))
+
+    watched.page.on("console", heard)
+    watched.page.on("pageerror", lambda error: watched.complaints.append(str(error)))
+    watched.page.on("request", lambda request: watched.requests.append(request.url))
+    watched.page.on("websocket", socket)

@@ -23,7 +23,7 @@ def trace(
     config: TraceConfig | None = None,
     progress: Progress | None = None,
 ) -> CircuitGraph:
-    """The attribution graph of the local replacement model (Ameisen et al. 2025; papers 2.7), every row exact.
+    """The attribution graph of the local replacement model (Ameisen et al. 2025), every row exact.
 
     Nodes: the embedding of every position, every active unit at the positions of the model's MaskPolicy, an error
     node per layer and position, the targets. A unit's incoming edges, all of them, add up to its pre-activation

@@ -23,7 +23,7 @@ NOTES = (
     "predicted = minus the summed total linear effects; single rows hold changes, group rows the metric afterwards",
     "direct: patterns, norm scales and MLP outputs held; total: gates and errors held instead; both must agree exactly",
     "frozen: patterns and norm scales held, real MLPs; free: everything runs anew; both are empirical",
-    "ratio = |measured - predicted| / max(|predicted|, 1 % of the summed |effects| of all sources)",
+    "ratio = |measured - predicted| / max(|predicted|, 1 % of the summed |effects|); relative: against |predicted| alone",
     "untrained: features before training on the same affine path, traced alike; random: active features drawn by seed",
     "the correlation of single removals is as high for untrained features: read the groups first",
 )
@@ -154,7 +154,8 @@ def _exact(analysis: Analysis, runs: Measurements, nodes: Int[Tensor, " m"]) -> 
             scale = max(abs(predicted), 0.01 * summed)
             found = {"mode": mode, "predicted": predicted, "measured": measured, "difference": measured - predicted}
             ratio = abs(measured - predicted) / scale if scale else 0.0
-            rows.append({**_describe("trained", analysis, node), **found, "ratio": ratio})
+            relative = abs(measured - predicted) / abs(predicted) if predicted else 0.0
+            rows.append({**_describe("trained", analysis, node), **found, "ratio": ratio, "relative": relative})
     return rows
 
 
@@ -212,9 +213,10 @@ def _scalars(trained: Analysis, tables: _Tables) -> dict[str, float]:
     """The headline numbers: group changes by set, worst exact ratio, overall correlation."""
     found = {"metric_value": trained.value}
     for mode in ("direct", "total"):
-        ratios = [row["ratio"] for row in tables.exact if row["mode"] == mode]
-        if ratios:
-            found[f"exact_{mode}_worst_ratio"] = max(ratios)
+        rows = [row for row in tables.exact if row["mode"] == mode]
+        for measure in ("ratio", "relative"):
+            if rows:
+                found[f"exact_{mode}_worst_{measure}"] = max(row[measure] for row in rows)
     cells: dict[str, list[float]] = {}
     for row in tables.groups:
         for measure in ("predicted", "frozen", "free"):

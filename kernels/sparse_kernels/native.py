@@ -1,13 +1,14 @@
 """The operations that a native backend brings; the autograd functions know them by these signatures only."""
 
 import importlib
-from typing import Protocol, cast
+from typing import Protocol, cast, runtime_checkable
 
 from torch import Tensor
 
 from sparse_kernels.dispatch import Chosen
 
 
+@runtime_checkable
 class NativeOperations(Protocol):
     """float32, contiguous, int64 indices; no checks, no autograd."""
 

@@ -1,6 +1,6 @@
 """Settings of the circuits room and the target of a graph; importing them loads no torch."""
 
-from typing import Literal, Self
+from typing import Literal
 
 from pydantic import Field, model_validator
 
@@ -21,19 +21,19 @@ class Target(Config):
     at_most: int = Field(default=10, ge=1, description="top: number of tokens at most")
 
     @model_validator(mode="after")
-    def _tokens_fit(self) -> Self:
+    def _tokens_fit(self) -> "Target":
         wanted = {"difference": len(self.tokens) == 2, "tokens": len(self.tokens) >= 1, "top": not self.tokens}
         if not wanted[self.kind]:
             raise ValueError(f"a target of kind {self.kind!r} does not take {len(self.tokens)} tokens")
         return self
 
     @classmethod
-    def difference(cls, target: int, foil: int, position: int = -1) -> Self:
+    def difference(cls, target: int, foil: int, position: int = -1) -> "Target":
         """The logit of `target` minus the logit of `foil`."""
         return cls(kind="difference", tokens=(target, foil), position=position)
 
     @classmethod
-    def of(cls, *tokens: int, position: int = -1) -> Self:
+    def of(cls, *tokens: int, position: int = -1) -> "Target":
         """The mean of some tokens' logits, each against the vocabulary's mean logit."""
         return cls(kind="tokens", tokens=tokens, position=position)
 

@@ -20,7 +20,7 @@ class LayerSources:
     first: int
     size: int
     vectors: Float[Tensor, "t places d"]
-    kept: tuple[Int[Tensor, " m"], ...]
+    kept: tuple[Int[Tensor, " _"], ...]
     unit_nodes: Int[Tensor, " m"]
     error_nodes: Int[Tensor, " t"]
 

@@ -2,11 +2,13 @@
 
 import tomllib
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from .errors import ConfigError, nearest
+
+C = TypeVar("C", bound="Config")
 
 
 class Config(BaseModel):
@@ -15,7 +17,7 @@ class Config(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     @classmethod
-    def parse(cls, values: dict[str, Any], source: str = "settings") -> Self:
+    def parse(cls: type[C], values: dict[str, Any], source: str = "settings") -> C:
         """Build from plain values.
 
         Raises:
@@ -27,7 +29,7 @@ class Config(BaseModel):
             raise ConfigError(f"{source}: {describe(error, cls)}") from None
 
     @classmethod
-    def from_toml(cls, path: Path, **overrides: Any) -> Self:
+    def from_toml(cls: type[C], path: Path, **overrides: Any) -> C:
         """Read a TOML file; keyword overrides win over the file."""
         try:
             values = tomllib.loads(Path(path).read_text(encoding="utf-8"))

@@ -3,7 +3,7 @@
 import base64
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ OPERATIONS = ("set", "add", "scale", "project_out", "freeze", "through")
 Rows = str | tuple[int, ...] | Tensor
 
 
+@runtime_checkable
 class Codec(Protocol):
     """What `Edit.through` asks of a dictionary: encode at `reads`, decode to `writes`, plus a bypass term."""
 
@@ -122,29 +123,29 @@ class Edit:
             raise ConfigError(f"rows are absolute positions from 0, found {self.rows}")
 
     @classmethod
-    def set(cls, site: Site | str, value: Tensor | float, rows: Rows = "all") -> Self:
+    def set(cls, site: Site | str, value: Tensor | float, rows: Rows = "all") -> "Edit":
         return cls(Site.parse(site), "set", value, rows)
 
     @classmethod
-    def add(cls, site: Site | str, value: Tensor, rows: Rows = "all", factor: float = 1.0) -> Self:
+    def add(cls, site: Site | str, value: Tensor, rows: Rows = "all", factor: float = 1.0) -> "Edit":
         return cls(Site.parse(site), "add", value, rows, factor=factor)
 
     @classmethod
-    def scale(cls, site: Site | str, factor: float, rows: Rows = "all") -> Self:
+    def scale(cls, site: Site | str, factor: float, rows: Rows = "all") -> "Edit":
         return cls(Site.parse(site), "scale", None, rows, factor=factor)
 
     @classmethod
-    def project_out(cls, site: Site | str, direction: Tensor, rows: Rows = "all") -> Self:
+    def project_out(cls, site: Site | str, direction: Tensor, rows: Rows = "all") -> "Edit":
         return cls(Site.parse(site), "project_out", direction, rows)
 
     @classmethod
-    def freeze(cls, site: Site | str, rows: Rows = "all") -> Self:
+    def freeze(cls, site: Site | str, rows: Rows = "all") -> "Edit":
         return cls(Site.parse(site), "freeze", None, rows)
 
     @classmethod
     def through(
         cls, codec: Codec, tweaks: tuple[CodeTweak, ...] = (), rows: Rows = "all", keep_error: bool = False
-    ) -> Self:
+    ) -> "Edit":
         """Replace the codec's `writes` by its reconstruction of `reads` (plus its own error if kept)."""
         return cls(codec.writes[0], "through", None, rows, codec, tuple(tweaks), keep_error)
 
@@ -217,7 +218,7 @@ class Edit:
         return data
 
     @classmethod
-    def from_json(cls, data: dict[str, Any], codec: Callable[[str], Codec] | None = None) -> Self:
+    def from_json(cls, data: dict[str, Any], codec: Callable[[str], Codec] | None = None) -> "Edit":
         """Read what `to_json` wrote; `codec` turns the name of a dictionary into the dictionary."""
         rows = data.get("rows", "all")
         if isinstance(rows, dict):

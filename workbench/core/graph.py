@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import networkx
 import pandas as pd
@@ -105,7 +105,7 @@ class CircuitGraph:
         score = [getattr(node, by) if signed else abs(getattr(node, by)) for node in self.nodes]
         return sorted(self.find(kind), key=lambda i: (-score[i], i))[:n]
 
-    def subgraph(self, keep: Iterable[int]) -> Self:
+    def subgraph(self, keep: Iterable[int]) -> "CircuitGraph":
         """The graph induced by some nodes; edges between them keep their weights."""
         keep = sorted(set(keep))
         place = torch.full((len(self.nodes),), -1, dtype=torch.long)
@@ -146,7 +146,7 @@ class CircuitGraph:
     def _repr_html_(self) -> str:
         return registry.get("html", "graph")(self)
 
-    def save(self, folder: Path) -> Self:
+    def save(self, folder: Path) -> "CircuitGraph":
         """Write as an artifact of kind `graph`; returns the graph with its content hash filled in."""
         data = {
             "nodes": [_node_json(node) for node in self.nodes],
@@ -163,7 +163,7 @@ class CircuitGraph:
         return replace(self, manifest=artifact.manifest)
 
     @classmethod
-    def load(cls, folder: Path) -> Self:
+    def load(cls, folder: Path) -> "CircuitGraph":
         """Read what `save` wrote."""
         artifact = read_artifact(Path(folder), "graph")
         data = artifact.json("graph.json")

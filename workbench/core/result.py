@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -87,7 +87,7 @@ class Result:
         write_artifact(folder, manifest, arrays or None, {"result.json": self.to_json()})
 
     @classmethod
-    def load(cls, folder: Path) -> Self:
+    def load(cls, folder: Path) -> "Result":
         """Read what `save` wrote."""
         artifact = read_artifact(folder, "result")
         data = artifact.json("result.json")

@@ -2,7 +2,6 @@
 
 import re
 from dataclasses import dataclass
-from typing import Self
 
 from .errors import SiteError, nearest
 
@@ -84,7 +83,7 @@ class Site:
         return ("embed", *_LAYER_KINDS, "lnf_scale", "final_norm", "logits")
 
     @classmethod
-    def parse(cls, text: "str | Site") -> Self:
+    def parse(cls, text: "str | Site") -> "Site":
         """Read `mlp_in.3`, `attn_z.2.h5` or a TransformerLens name such as `blocks.3.hook_mlp_out`."""
         if isinstance(text, Site):
             return cls(text.kind, text.layer, text.head)

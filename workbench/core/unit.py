@@ -1,7 +1,6 @@
 """Unit: one address for an SAE latent, transcoder feature, code, neuron, head or direction."""
 
 from dataclasses import dataclass
-from typing import Self
 
 from .errors import ConfigError
 from .site import Site
@@ -33,7 +32,7 @@ class Unit:
         return f"{self.kind}:{self.artifact}:{self.site}:{self.index}"
 
     @classmethod
-    def parse(cls, text: str) -> Self:
+    def parse(cls, text: str) -> "Unit":
         """Read what `str` wrote, e.g. `transcoder:demo:mlp_in.3:1855`."""
         parts = text.split(":")
         if len(parts) != 4 or not parts[3].isdigit():

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -35,6 +35,7 @@ _FORMAT = 1
 _BATCH = 64
 
 
+@runtime_checkable
 class TextTokenizer(Protocol):
     """What packing and tasks ask of a tokenizer."""
 

@@ -3,7 +3,7 @@
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 
@@ -37,6 +37,7 @@ class Task:
 Maker = Callable[[TextTokenizer, int, int], Sequence[PromptPair]]
 
 
+@runtime_checkable
 class TaskModel(Protocol):
     """What checking a task asks of a model."""
 

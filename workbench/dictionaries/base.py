@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import torch
 from jaxtyping import Float, Int
@@ -25,6 +25,7 @@ from workbench.core import (
 from .initialise import Affine, Scale
 
 KIND = "dictionary"
+D = TypeVar("D", bound="Dictionary")
 
 
 class Readers(NamedTuple):
@@ -169,7 +170,7 @@ class Dictionary(nn.Module):
         return write_artifact(Path(folder), base.model_copy(update=changed), self.state_dict())
 
     @classmethod
-    def from_artifact(cls, artifact: Artifact, config: Config, device: str) -> Self:
+    def from_artifact(cls: type[D], artifact: Artifact, config: Config, device: str) -> D:
         """Rebuild an instance of this kind from its artifact."""
         reads, writes = (_read_sizes(artifact, key) for key in ("reads", "writes"))
         dictionary = cls(config, reads, writes, artifact.manifest.name)

@@ -1,6 +1,6 @@
 """Settings of the dictionaries; importing them loads no torch."""
 
-from typing import Literal, Self
+from typing import Literal
 
 from pydantic import Field, model_validator
 
@@ -26,7 +26,7 @@ class CoderConfig(AffineConfig):
     )
 
     @model_validator(mode="after")
-    def _k_fits(self) -> Self:
+    def _k_fits(self) -> "CoderConfig":
         if self.k > self.d_sae:
             raise ValueError(f"k {self.k} is more than the {self.d_sae} features")
         return self

@@ -1,7 +1,7 @@
 """Where training starts: the scale of the rows, the best affine map, and features taken from data."""
 
 from dataclasses import dataclass
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int
@@ -28,7 +28,7 @@ class Scale:
     factor: float
 
     @classmethod
-    def of(cls, rows: Float[Tensor, "n d"]) -> Self:
+    def of(cls, rows: Float[Tensor, "n d"]) -> "Scale":
         """The scale of a sample of rows (leave outlier rows out before)."""
         mean = rows.double().mean(0)
         typical = median_norm((rows - mean.to(rows.dtype))[rows.any(dim=1)])
@@ -62,7 +62,7 @@ class AffineFit:
         self._x = torch.zeros(d_in, dtype=torch.float64)
         self._y = torch.zeros(d_out, dtype=torch.float64)
 
-    def add(self, x: Float[Tensor, "n d"], y: Float[Tensor, "n out"]) -> Self:
+    def add(self, x: Float[Tensor, "n d"], y: Float[Tensor, "n out"]) -> "AffineFit":
         """Take in some rows."""
         x, y = x.detach(), y.detach()
         self.n += x.shape[0]

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from workbench.core import CircuitGraph, Result
 from workbench.figures import (
@@ -29,6 +29,7 @@ from .config import ReportConfig
 from .report import Asset, add_picture
 
 
+@runtime_checkable
 class Tested(Protocol):
     """A prompt with its graph and validation."""
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -28,6 +28,7 @@ class Chunk:
         return len(self.row_ids)
 
 
+@runtime_checkable
 class Rows(Protocol):
     """Rows at positions that the mask keeps, each once per pass.
 

@@ -5,7 +5,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from jaxtyping import Int
 from safetensors import SafetensorError
@@ -41,7 +41,7 @@ class Shard:
         return asdict(self)
 
     @classmethod
-    def from_json(cls, data: dict[str, Any]) -> Self:
+    def from_json(cls, data: dict[str, Any]) -> "Shard":
         return cls(**data)
 
     def intact(self, folder: Path, contents: bool = True) -> bool:

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -20,6 +20,7 @@ DEAD_AFTER_ROWS = 20_000
 """A feature is called dead in the metrics when it was not active in so many rows."""
 
 
+@runtime_checkable
 class Trainable(Protocol):
     """What the loop asks of a module; `loss` gives scalars of which the one called `loss` is optimised."""
 

@@ -1,12 +1,12 @@
 """A circuit graph as the browser component wants it, and the connections of one node. No user interface."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-
-from workbench.core import CircuitGraph, Node, Result
+from workbench import core
 
 MAX_NODES, MAX_EDGES = 2000, 20_000  # what is sent to the browser; what is left out is counted there
 FREE = ("embed", "logit")
@@ -20,10 +20,10 @@ SCORES = (
 class Names:
     """What the nodes of a graph are called: their label, else what they are and the tokens that they promote."""
 
-    graph: CircuitGraph
+    graph: core.CircuitGraph
     promoted: dict[str, str]
 
-    def __call__(self, node: Node) -> str:
+    def __call__(self, node: core.Node) -> str:
         if node.kind == "embed":
             return f"token {node.label or self.graph.tokens[node.position]}"
         if node.kind == "logit":
@@ -34,14 +34,14 @@ class Names:
         return f"L{node.layer} {node.kind} {node.index}{': ' if words else ''}{words}"
 
 
-def names_of(graph: CircuitGraph, effects: Result | None) -> Names:
+def names_of(graph: core.CircuitGraph, effects: core.Result | None) -> Names:
     """Names that use the stored direct effects of the units, when there are any."""
     rows = effects.tables.get("unit_effects", []) if effects else []
     words = {row["unit"]: " ".join(str(text).strip() or "·" for text, _ in row["promoted"][:3]) for row in rows}
     return Names(graph, words)
 
 
-def kept_nodes(graph: CircuitGraph) -> list[int]:
+def kept_nodes(graph: core.CircuitGraph) -> list[int]:
     """Numbers of the nodes that are sent: tokens and targets, then the largest influence."""
     free = [i for i, node in enumerate(graph.nodes) if node.kind in FREE]
     rest = [i for i, node in enumerate(graph.nodes) if node.kind not in FREE]
@@ -49,7 +49,7 @@ def kept_nodes(graph: CircuitGraph) -> list[int]:
     return sorted(free + rest[: max(0, MAX_NODES - len(free))])
 
 
-def payload(graph: CircuitGraph, names: Names, share: float = 0.9) -> dict[str, Any]:
+def payload(graph: core.CircuitGraph, names: Names, share: float = 0.9) -> dict[str, Any]:
     """Everything that the component draws; the strongest edges only when there are too many."""
     kept = kept_nodes(graph)
     inside = graph.subgraph(kept)
@@ -91,17 +91,17 @@ class Connection:
     share: float
 
 
-def connections(graph: CircuitGraph, number: int, inputs: bool) -> list[Connection]:
+def connections(graph: core.CircuitGraph, number: int, inputs: bool) -> list[Connection]:
     """Inputs or outputs of a node, strongest first; shares are of the summed absolute weights of that side."""
     here, there = (graph.target, graph.source) if inputs else (graph.source, graph.target)
-    chosen = torch.nonzero(here == number).flatten()
+    chosen = (here == number).nonzero().flatten()
     weights, others = graph.weight[chosen], there[chosen]
     total = float(weights.abs().sum()) or 1.0
     order = weights.abs().argsort(descending=True, stable=True).tolist()
     return [Connection(int(others[i]), float(weights[i]), abs(float(weights[i])) / total) for i in order]
 
 
-def accounting(graph: CircuitGraph, number: int) -> dict[str, float]:
+def accounting(graph: core.CircuitGraph, number: int) -> dict[str, float]:
     """What a node's incoming edges add up to, by kind of source, with its constant part and what it should be."""
     sums: dict[str, float] = {}
     for edge in connections(graph, number, inputs=True):
@@ -110,7 +110,7 @@ def accounting(graph: CircuitGraph, number: int) -> dict[str, float]:
     return {**sums, "constant": float(graph.bias[number]), "pre-activation": graph.nodes[number].pre_activation}
 
 
-def default_node(graph: CircuitGraph) -> str | None:
+def default_node(graph: core.CircuitGraph) -> str | None:
     """What is shown when nothing is selected: the first target, else the most influential node."""
     wanted: list[Callable[[], list[int]]] = [lambda: graph.find("logit"), lambda: graph.top(1, by="influence")]
     found = next((numbers for find in wanted if (numbers := find())), [])

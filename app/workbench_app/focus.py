@@ -97,9 +97,14 @@ def focus() -> Focus:
     return st.session_state.setdefault("focus", Focus())
 
 
-def set_focus(**changes: Any) -> None:
-    """Change the focus and the address with it; this is the only way."""
+def change_focus(**changes: Any) -> None:
+    """Change the focus only. For use before `st.rerun()`, which would drop the message with the new address."""
     st.session_state["focus"] = replace(focus(), **changes)
+
+
+def set_focus(**changes: Any) -> None:
+    """Change the focus and the address with it."""
+    change_focus(**changes)
     write_address(st.session_state.get("page", "home"))
 
 

@@ -1,4 +1,4 @@
-"""The frame around every page: header, chips, sidebar, jobs, and errors as one sentence."""
+"""The frame around every page: title, sidebar, jobs, and errors as one sentence."""
 
 import logging
 from collections.abc import Iterator
@@ -39,13 +39,18 @@ def plain(text: str) -> str:
     return "".join(f"\\{mark}" if mark in "\\`*_{}[]()<>#+-!|~$:" else mark for mark in text.replace("\n", "↵"))
 
 
-def header(title: str, purpose: str, python: str) -> None:
-    """Title, purpose, what is in focus, and the two ways to take it along."""
+def title(text: str, purpose: str) -> None:
+    """The first thing on a page, drawn before anything heavy is imported; room for `actions` beside it."""
     left, right = st.columns([5, 2], vertical_alignment="bottom")
     with left:
-        st.title(title, anchor=False)
+        st.title(text, anchor=False)
         st.caption(purpose)
-    with right, st.container(horizontal=True, horizontal_alignment="right"):
+    st.session_state["_actions"] = right
+
+
+def actions(python: str) -> None:
+    """The two ways to take along what is in focus, and what was wrong with the address."""
+    with st.session_state["_actions"], st.container(horizontal=True, horizontal_alignment="right"):
         with st.popover("Copy link", icon=":material/link:"):
             st.code(link(), language=None, wrap_lines=True)
         with st.popover("Copy as Python", icon=":material/code:"):

@@ -6,22 +6,51 @@ import streamlit as st
 
 from workbench_app import frame, state
 
-st.set_page_config(page_title="workbench", page_icon=str(Path(__file__).with_name("icon.svg")), layout="wide")
-
-sections = {
-    "Explore": [
-        st.Page("views/home.py", title="Home", icon=":material/home:", url_path="home", default=True),
-        st.Page("views/prompt.py", title="Prompt", icon=":material/text_fields:", url_path="prompt"),
-    ],
-    "Explain": [st.Page("views/circuits.py", title="Circuits", icon=":material/hub:", url_path="circuits")],
-    "System": [
-        st.Page("views/jobs.py", title="Jobs", icon=":material/pending_actions:", url_path="jobs"),
-        st.Page("views/settings.py", title="Settings", icon=":material/settings:", url_path="settings"),
-    ],
+PAGES = {
+    "Explore": {
+        "home": (
+            "Home",
+            ":material/home:",
+            "From a prompt to a tested claim about a circuit. Everything runs on this machine; nothing leaves it.",
+        ),
+        "prompt": (
+            "Prompt",
+            ":material/text_fields:",
+            "What the model expects, position by position, and how each layer and head takes part.",
+        ),
+    },
+    "Explain": {
+        "circuits": (
+            "Circuits",
+            ":material/hub:",
+            "Which features, at which tokens, carried a prediction; does the model agree when they are removed?",
+        ),
+    },
+    "System": {
+        "jobs": (
+            "Jobs",
+            ":material/pending_actions:",
+            "Long work runs in the background and survives a change of page.",
+        ),
+        "settings": ("Settings", ":material/settings:", "Where things lie and what they take."),
+    },
 }
-page = st.navigation(sections)
+
+st.set_page_config(page_title="workbench", page_icon=str(Path(__file__).with_name("icon.svg")), layout="wide")
+purposes = {name: text for pages in PAGES.values() for name, (_, _, text) in pages.items()}
+page = st.navigation(
+    {
+        section: [
+            st.Page(f"views/{name}.py", title=title, icon=icon, url_path=name, default=name == "home")
+            for name, (title, icon, _) in pages.items()
+        ]
+        for section, pages in PAGES.items()
+    }
+)
+name = page.url_path or "home"
 frame.tighten()
+frame.title("workbench" if name == "home" else page.title, purposes[name])
 with frame.guard():
-    state.arrive(page.url_path or "home")
+    state.arrive(name)
     frame.sidebar()
     page.run()

@@ -1,11 +1,13 @@
-"""The models that the server holds, one lock for all of their passes. No user interface."""
+"""The models that the server holds, one lock for all of their passes. No user interface, no torch until asked."""
+
+from __future__ import annotations
 
 import threading
 from typing import Any
 
 import numpy as np
 
-from workbench.core import ModelError, Progress, Result, Site
+from workbench import core
 
 from .analysis import Pass, check_length
 
@@ -23,7 +25,7 @@ class Shelf:
         """The loaded models, the latest used last."""
         return tuple(self._models)
 
-    def load(self, name: str, progress: Progress) -> str:
+    def load(self, name: str, progress: core.Progress) -> str:
         """Load a model and keep it; returns its name."""
         from workbench.models import load_model
 
@@ -47,7 +49,7 @@ class Shelf:
             ModelError: it is not loaded (any more).
         """
         if name not in self._models:
-            raise ModelError(f"{name} is not loaded", hint="load it in the sidebar")
+            raise core.ModelError(f"{name} is not loaded", hint="load it in the sidebar")
         self._models[name] = self._models.pop(name)
         return self._models[name]
 
@@ -68,28 +70,28 @@ class Shelf:
         texts = tuple(model.tokenizer.strings(list(ids)))
         return Pass(ids, texts, tuple(token in special for token in ids), logits)
 
-    def lens(self, name: str, ids: tuple[int, ...], target: int | None) -> Result:
+    def lens(self, name: str, ids: tuple[int, ...], target: int | None) -> core.Result:
         """The logit lens at the embedding and after every block."""
         import torch
 
         from workbench_probes import logit_lens, readout
 
         model = self.get(name)
-        sites = [Site("resid_pre", 0), *(Site("resid_post", layer) for layer in range(model.shape.n_layers))]
+        sites = [core.Site("resid_pre", 0), *(core.Site("resid_post", layer) for layer in range(model.shape.n_layers))]
         with self.lock:
             found = model.capture(torch.tensor([ids]), sites)
             residual = torch.stack([found[site][0] for site in sites])
             words, tokens = model.tokenizer.strings, torch.tensor(ids, device=residual.device)
             return logit_lens(residual, readout(model), tokens, target=target, top=10, words=words)
 
-    def attention(self, name: str, ids: tuple[int, ...]) -> tuple[np.ndarray, Result]:
+    def attention(self, name: str, ids: tuple[int, ...]) -> tuple[np.ndarray, core.Result]:
         """Patterns [l h t t] of a prompt and the scores of the heads."""
         import torch
 
         from workbench_probes import head_scores
 
         model = self.get(name)
-        sites = [Site("attn_pattern", layer) for layer in range(model.shape.n_layers)]
+        sites = [core.Site("attn_pattern", layer) for layer in range(model.shape.n_layers)]
         with self.lock:
             found = model.capture(torch.tensor([ids]), sites)
         patterns = torch.stack([found[site][0].float() for site in sites])

@@ -1,32 +1,39 @@
-"""The caches of the server and what the session asks of them; the only file that names Streamlit's caches."""
+"""The caches of the server and what the session asks of them; the only file that names Streamlit's caches.
+
+The rooms are named as modules: their parts, and torch with them, are imported at the first use, after the
+page's title is on the screen.
+"""
+
+from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import streamlit as st
 
-from workbench.core import ArtifactError, CircuitGraph, Result, nearest
-from workbench.workspace import Database, Entry, Job, JobManager, Workspace
+from workbench import core, workspace as places
 
 from .analysis import Pass, Reading, read_pass
-from .focus import INLINE, Focus, focus, from_query, prompt_id, set_focus, write_address
+from .drawing import Names, names_of, payload
+from .focus import INLINE, Focus, change_focus, focus, from_query, prompt_id, set_focus, write_address
 from .shelf import Shelf
 
 
-def workspace() -> Workspace:
+def workspace() -> places.Workspace:
     """The workspace that the app was started on."""
-    return Workspace()
+    return places.Workspace()
 
 
-def database() -> Database:
+def database() -> places.Database:
     """Labels and views of the workspace; its file is made when it is first asked for."""
     return _database(str(workspace().path))
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
-def _database(folder: str) -> Database:
-    return Database(Path(folder))
+def _database(folder: str) -> places.Database:
+    return places.Database(Path(folder))
 
 
 @st.cache_resource(show_spinner=False)
@@ -36,12 +43,12 @@ def shelf() -> Shelf:
 
 
 @st.cache_resource(show_spinner=False)
-def jobs() -> JobManager:
+def jobs() -> places.JobManager:
     """Long work of this server."""
-    return JobManager()
+    return places.JobManager()
 
 
-def loading(name: str) -> Job | None:
+def loading(name: str) -> places.Job | None:
     """The latest job that loads a model."""
     return next((job for job in jobs().jobs() if job.name == f"load {name}"), None)
 
@@ -55,7 +62,7 @@ def start_loading(name: str) -> None:
 
 
 # Passes are large and only read, so they are kept as they are: cache_data would copy them at every look.
-@st.cache_resource(max_entries=3, show_spinner=False)
+@st.cache_resource(max_entries=3, show_spinner="Running the model …")
 def prompt_pass(name: str, ids: tuple[int, ...]) -> Pass:
     """One pass over a prompt."""
     return shelf().run(name, ids)
@@ -67,14 +74,14 @@ def reading(name: str, ids: tuple[int, ...]) -> Reading:
     return read_pass(prompt_pass(name, ids))
 
 
-@st.cache_resource(max_entries=8, show_spinner=False)
-def lens(name: str, ids: tuple[int, ...], target: int | None) -> Result:
+@st.cache_resource(max_entries=8, show_spinner="Reading every layer out …")
+def lens(name: str, ids: tuple[int, ...], target: int | None) -> core.Result:
     """The logit lens of a prompt."""
     return shelf().lens(name, ids, target)
 
 
-@st.cache_resource(max_entries=2, show_spinner=False)
-def attention(name: str, ids: tuple[int, ...]) -> tuple[np.ndarray, Result]:
+@st.cache_resource(max_entries=2, show_spinner="Computing every attention pattern …")
+def attention(name: str, ids: tuple[int, ...]) -> tuple[np.ndarray, core.Result]:
     """Attention patterns and head scores of a prompt."""
     return shelf().attention(name, ids)
 
@@ -86,22 +93,35 @@ def forget_passes() -> None:
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
-def _graph(path: str, content_hash: str) -> CircuitGraph:
-    return CircuitGraph.load(Path(path))
+def _graph(path: str, content_hash: str) -> core.CircuitGraph:
+    return core.CircuitGraph.load(Path(path))
 
 
-def graph(entry: Entry) -> CircuitGraph:
+def graph(entry: places.Entry) -> core.CircuitGraph:
     """A graph of the workspace, kept by its content.
 
     Raises:
         ArtifactError: the folder is damaged.
     """
     if entry.manifest is None:
-        raise ArtifactError(entry.problem)
+        raise core.ArtifactError(entry.problem)
     return _graph(str(entry.path), entry.manifest.content_hash)
 
 
-def find_graph(wanted: str) -> Entry:
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _drawn(path: str, content_hash: str, named: int, _effects: core.Result | None) -> tuple[Names, dict[str, Any]]:
+    names = names_of(_graph(path, content_hash), _effects)
+    return names, payload(names.graph, names)
+
+
+def drawn(entry: places.Entry, effects: core.Result | None) -> tuple[Names, dict[str, Any]]:
+    """What the nodes of a graph are called, and what the browser draws of it."""
+    assert entry.manifest is not None
+    named = len(effects.tables.get("unit_effects", [])) if effects else 0
+    return _drawn(str(entry.path), entry.manifest.content_hash, named, effects)
+
+
+def find_graph(wanted: str) -> places.Entry:
     """The graph that an address names, by name or by the start of its content hash.
 
     Raises:
@@ -112,19 +132,20 @@ def find_graph(wanted: str) -> Entry:
         same = entry.manifest is not None and entry.manifest.content_hash.startswith(wanted)
         if wanted and (entry.name == wanted or same):
             return entry
-    raise ArtifactError(
-        f"the graph {wanted!r} is not in this workspace", hint=nearest(wanted, [e.name for e in entries], "there are")
+    raise core.ArtifactError(
+        f"the graph {wanted!r} is not in this workspace",
+        hint=core.nearest(wanted, [e.name for e in entries], "there are"),
     )
 
 
 @st.cache_resource(max_entries=64, show_spinner=False)
-def _result(path: str, content_hash: str) -> Result:
-    return Result.load(Path(path))
+def _result(path: str, content_hash: str) -> core.Result:
+    return core.Result.load(Path(path))
 
 
-def results_of(graph_hash: str) -> dict[str, Result]:
+def results_of(graph_hash: str) -> dict[str, core.Result]:
     """The newest result of each kind that was made from a graph."""
-    found: dict[str, Result] = {}
+    found: dict[str, core.Result] = {}
     for entry in workspace().list("results"):
         if entry.manifest is None:
             continue
@@ -158,8 +179,8 @@ def _adopt(query: dict[str, str]) -> list[str]:
 
 
 def ask(text: str) -> None:
-    """Make a text the prompt; a long one is kept in the workspace so that its link works."""
+    """Make a text the prompt (before a rerun); a long one is kept in the workspace so that its link works."""
     if len(text) > INLINE:
         database().save_view(f"prompt-{prompt_id(text)}", "prompt", {"text": text})
     if text != focus().prompt:
-        set_focus(prompt=text, position=None)
+        change_focus(prompt=text, position=None)

@@ -111,17 +111,16 @@ def logit_lens(
 def _statistics(
     logs: Float[Tensor, "t v"], final: Float[Tensor, "t v"], wanted: Int[Tensor, " t"], top: int
 ) -> dict[str, Tensor]:
-    chances = logs.exp()
-    best = chances.topk(top)
+    best = logs.topk(top)
     of_target = logs.gather(1, wanted[:, None])
     return {
-        "entropy": -(chances * logs).sum(-1),
-        "top_probability": best.values[:, 0],
+        "entropy": -torch.linalg.vecdot(logs.exp(), logs),
+        "top_probability": best.values[:, 0].exp(),
         "target_probability": of_target[:, 0].exp(),
         "target_rank": (logs > of_target).sum(-1) + 1,
-        "kl_to_final": (final.exp() * (final - logs)).sum(-1).clamp_min(0),
+        "kl_to_final": torch.linalg.vecdot(final.exp(), final - logs).clamp_min(0),
         "top_ids": best.indices,
-        "top_probabilities": best.values,
+        "top_probabilities": best.values.exp(),
     }
 
 

@@ -21,7 +21,7 @@ def load(watched) -> None:
 def prompt(open_tab):
     watched = open_tab(PROMPT)
     load(watched)
-    watched.page.locator(".token").nth(13).wait_for()
+    watched.page.locator(".flow .token").nth(13).wait_for()
     return watched
 
 
@@ -29,12 +29,12 @@ def test_a_click_on_a_token_selects_it_and_costs_little(prompt):
     page = prompt.page
     page.wait_for_timeout(1500)
     prompt.received.clear()
-    page.locator(".token").nth(4).click()
+    page.locator(".flow .token").nth(4).click()
     page.wait_for_url(re.compile(r"[?&]t=4(&|$)"))
     page.get_by_text("After position 4").wait_for()
-    assert page.locator(".token[aria-selected=true]").inner_text().endswith("north")
+    assert page.locator(".flow .token[aria-selected=true]").inner_text().endswith("north")
     print(f"a click received {sum(prompt.received)} bytes")
-    assert sum(prompt.received) < 60_000
+    assert sum(prompt.received) < 30_000
     prompt.check()
 
 
@@ -42,19 +42,19 @@ def test_hovering_asks_nothing_of_the_server(prompt):
     page = prompt.page
     page.wait_for_timeout(1500)
     prompt.sent.clear()
-    page.locator(".token").nth(5).hover()
+    page.locator(".flow .token").nth(5).hover()
     tip = page.locator(".tip:visible")
     tip.wait_for()
     assert "korea" in tip.inner_text()
     assert "most likely after it" in tip.inner_text()
-    page.locator(".token").nth(7).hover()
+    page.locator(".flow .token").nth(7).hover()
     assert prompt.sent == []
     prompt.check()
 
 
 def test_the_keyboard_moves_and_selects(prompt):
     page = prompt.page
-    page.locator(".token").nth(13).focus()
+    page.locator(".flow .token").nth(13).focus()
     for _ in range(3):
         page.keyboard.press("ArrowLeft")
     page.keyboard.press("Enter")
@@ -70,9 +70,9 @@ def test_a_draft_is_tokenised_while_it_is_typed_and_run_by_the_keyboard(prompt):
     page.locator("textarea").fill("a small cat went")
     page.get_by_text("5 tokens", exact=True).wait_for()
     assert page.locator(".preview .piece").count() == 5
-    assert page.locator(".token").count() == 14
+    assert page.locator(".flow .token").count() == 14
     page.keyboard.press("Control+Enter")
-    page.locator(".token").nth(5).wait_for(state="detached")
+    page.locator(".flow .token").nth(5).wait_for(state="detached")
     page.wait_for_url(re.compile("q=a\\+small\\+cat\\+went"))
     prompt.check()
 
@@ -86,7 +86,7 @@ def test_a_cell_of_the_lens_selects_layer_and_position(prompt):
     canvas.click(position={"x": 40 + 62 * 5 + 20, "y": 22 + 21 + 10})
     page.wait_for_url(re.compile(r"pr_l=0.*t=5|t=5.*pr_l=0"))
     page.get_by_text("After layer 0, position 5").wait_for()
-    assert page.locator(".token[aria-selected=true]").inner_text().endswith("korea")
+    assert page.locator(".flow .token[aria-selected=true]").inner_text().endswith("korea")
     prompt.check()
 
 
@@ -120,8 +120,9 @@ def test_the_graph_selects_pins_and_remembers(open_tab):
     page.reload()
     page.locator("g.node.pinned").wait_for()
     page.locator("g.node.selected").wait_for()
+    before = page.url
     page.locator("button.row").first.click()
-    page.wait_for_url(lambda url: "ci_sel=feature" not in url or "feature" in url)
+    page.wait_for_url(lambda url: url != before and "ci_sel=" in url)
     page.locator("g.node.pinned").click(modifiers=["Control"])
     page.locator("g.node.pinned").wait_for(state="detached")
     watched.check()
@@ -181,7 +182,7 @@ def test_tokens_are_text_and_never_markup(open_tab):
     assert page.get_by_text("<b>John</b>").first.is_visible()
     page.goto(watched.url + "/prompt?m=planted-places&q=%3Cimg+src%3Dx+onerror%3Dalert(1)%3E+the")
     load(watched)
-    page.locator(".token, [data-testid=stAlert]").first.wait_for()
+    page.locator(".flow .token, [data-testid=stAlert]").first.wait_for()
     assert page.locator("img[src=x]").count() == 0
     watched.check()
 

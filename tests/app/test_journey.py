@@ -29,7 +29,7 @@ def test_from_a_prediction_to_a_downloaded_graph_and_back_by_link(open_tab):
     best.click()
     page.get_by_label("Follow a token").wait_for()
     page.get_by_text("rank", exact=True).wait_for()
-    page.locator(".token").nth(5).click()
+    page.locator(".flow .token").nth(5).click()
     page.wait_for_url(re.compile(r"[?&]t=5(&|$)"))
     address = page.url
 
@@ -51,5 +51,5 @@ def test_from_a_prediction_to_a_downloaded_graph_and_back_by_link(open_tab):
     page.get_by_role("heading", name="This machine").wait_for()
     page.goto(address)
     page.get_by_text("After position 5").wait_for()
-    assert page.locator(".token[aria-selected=true]").inner_text().endswith("korea")
+    assert page.locator(".flow .token[aria-selected=true]").inner_text().endswith("korea")
     watched.check()

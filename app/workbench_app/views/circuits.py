@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from workbench.core import ArtifactError
 from workbench_app import components, drawing, frame, state
 from workbench_app.focus import focus, set_focus
 from workbench_app.panels import gallery, node, validation
@@ -49,13 +50,13 @@ def workbench(entry) -> None:
         graph = state.graph(entry)
         graph_hash = graph.manifest.content_hash
         found = state.results_of(graph_hash)
-        names = drawing.names_of(graph, found.get("unit_effects"))
+        names, drawn = state.drawn(entry, found.get("unit_effects"))
         selected = known_node(graph)
         left, right = st.columns([9, 5], gap="medium")
         with left:
             components.agraph(
                 "ci_graph",
-                drawing.payload(graph, names),
+                drawn,
                 selected,
                 pins_of(graph_hash),
                 lambda id: set_focus(node=id),
@@ -83,18 +84,14 @@ def known_node(graph) -> str | None:
     return None
 
 
-frame.header(
-    "Circuits",
-    "Which features, at which tokens, carried a prediction; and whether the model agrees when they are removed.",
-    as_python(),
-)
+frame.actions(as_python())
 with frame.guard():
     entry = None
     wanted = focus().graph
     if wanted:
         try:
             entry = state.find_graph(wanted)
-        except state.ArtifactError as error:
+        except ArtifactError as error:
             st.warning(frame.plain(str(error)), icon=":material/link_off:")
     if entry is None:
         gallery.show_panel()

@@ -111,11 +111,7 @@ def environment() -> None:
     st.dataframe(pd.DataFrame(facts.items(), columns=["what", "value"]), hide_index=True, alt="Environment")
 
 
-frame.header(
-    "workbench",
-    "From a prompt to a tested claim about a circuit. Everything runs on this machine; nothing leaves it.",
-    "import workbench\nfrom workbench.workspace import Workspace\n\nWorkspace().list()",
-)
+frame.actions("from workbench.workspace import Workspace\n\nWorkspace().list()")
 with frame.guard():
     held = state.workspace().list()
     guide.show_panel(held)

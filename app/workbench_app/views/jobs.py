@@ -18,11 +18,7 @@ def row(job) -> None:
             st.caption(f"The same on the command line: `{job.command}`")
 
 
-frame.header(
-    "Jobs",
-    "Long work runs in the background and survives a change of page.",
-    "from workbench.workspace import JobManager",
-)
+frame.actions("from workbench.workspace import JobManager")
 with frame.guard():
     found = state.jobs().jobs()
 

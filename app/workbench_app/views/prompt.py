@@ -5,7 +5,7 @@ import streamlit as st
 from workbench.core import WorkbenchError
 from workbench_app import components, frame, state
 from workbench_app.analysis import check_length
-from workbench_app.focus import focus, set_focus
+from workbench_app.focus import change_focus, focus
 from workbench_app.offers import default_model, examples
 from workbench_app.panels import attention, lens, prediction, strip
 
@@ -64,7 +64,7 @@ def run(text: str) -> None:
 
 
 def switch_bos() -> None:
-    set_focus(bos=st.session_state["pr_bos_switch"], position=None)
+    change_focus(bos=st.session_state["pr_bos_switch"], position=None)
     st.session_state["pr_changed"] = True
 
 
@@ -85,9 +85,7 @@ def explore(model: str) -> None:
 
 
 chosen = focus().model or default_model()
-frame.header(
-    "Prompt", "What the model expects, position by position, and how each layer and head takes part.", as_python(chosen)
-)
+frame.actions(as_python(chosen))
 with frame.guard():
     model = frame.need_model()
     if model:

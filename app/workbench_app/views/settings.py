@@ -7,9 +7,7 @@ from workbench.workspace import cache_folder, folder_bytes
 from workbench_app import frame, state
 from workbench_app.wording import size
 
-frame.header(
-    "Settings", "Where things lie and what they take.", "from workbench.workspace import cache_folder, workspace_folder"
-)
+frame.actions("from workbench.workspace import cache_folder, workspace_folder")
 with frame.guard():
     rows = [
         {

@@ -8,6 +8,7 @@ from typing import Any
 
 from workbench import core
 
+OPENED = 500  # a graph of more nodes opens at 90 % of the influence
 MAX_NODES, MAX_EDGES = 2000, 20_000  # what is sent to the browser; what is left out is counted there
 FREE = ("embed", "logit")
 SCORES = (
@@ -49,7 +50,7 @@ def kept_nodes(graph: core.CircuitGraph) -> list[int]:
     return sorted(free + rest[: max(0, MAX_NODES - len(free))])
 
 
-def payload(graph: core.CircuitGraph, names: Names, share: float = 0.9) -> dict[str, Any]:
+def payload(graph: core.CircuitGraph, names: Names) -> dict[str, Any]:
     """Everything that the component draws; the strongest edges only when there are too many."""
     kept = kept_nodes(graph)
     inside = graph.subgraph(kept)
@@ -78,7 +79,7 @@ def payload(graph: core.CircuitGraph, names: Names, share: float = 0.9) -> dict[
         "target": inside.target[strongest].tolist(),
         "weight": [float(f"{w:.4g}") for w in inside.weight[strongest].tolist()],
         "total": {"nodes": len(graph.nodes), "edges": len(graph.weight)},
-        "share": share,
+        "share": 1.0 if len(graph.nodes) <= OPENED else 0.9,
     }
 
 

@@ -1,5 +1,6 @@
 """The app's frame: `streamlit run` starts here."""
 
+import sys
 from pathlib import Path
 
 import streamlit as st
@@ -50,7 +51,11 @@ page = st.navigation(
 name = page.url_path or "home"
 frame.tighten()
 frame.title("workbench" if name == "home" else page.title, purposes[name])
+waiting = st.empty()
+if "torch" not in sys.modules:  # the first visit waits for it
+    waiting.skeleton(height=240)
 with frame.guard():
     state.arrive(name)
     frame.sidebar()
     page.run()
+waiting.empty()

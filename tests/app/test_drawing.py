@@ -31,6 +31,7 @@ def test_a_large_graph_is_cut_to_what_the_browser_can_hold_and_the_rest_is_count
     graph = sample_graph(n_layers=40, per_cell=8)
     assert len(graph.nodes) > drawing.MAX_NODES
     data = drawing.payload(graph, drawing.names_of(graph, None))
+    assert data["share"] == 0.9
     assert len(data["nodes"]) == drawing.MAX_NODES
     assert len(data["weight"]) <= drawing.MAX_EDGES
     assert data["total"] == {"nodes": len(graph.nodes), "edges": len(graph.weight)}
@@ -44,6 +45,7 @@ def test_a_large_graph_is_cut_to_what_the_browser_can_hold_and_the_rest_is_count
 def test_edges_of_the_payload_join_the_nodes_that_they_join_in_the_graph():
     graph = sample_graph()
     data = drawing.payload(graph, drawing.names_of(graph, None))
+    assert data["share"] == 1
     ids = [node["id"] for node in data["nodes"]]
     drawn = {(ids[s], ids[t]) for s, t in zip(data["source"], data["target"], strict=True)}
     pairs = zip(graph.source.tolist(), graph.target.tolist(), strict=True)

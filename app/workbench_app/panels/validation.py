@@ -44,8 +44,10 @@ def show_panel(entry: Entry, graph: CircuitGraph, found: dict[str, Result]) -> N
     if sums := found.get("sum_check"):
         with st.expander("Do the incoming edges add up to each pre-activation?"), frame.guard():
             st.plotly_chart(sums.fig("sum_check"), key="ci_fig_sums", config={"displaylogo": False}, alt="Sum rule")
-    for note in result.notes:
-        st.caption(frame.plain(note))
+    if result.notes:
+        with st.expander("How it was measured"):
+            for note in result.notes:
+                st.write(frame.plain(note))
 
 
 def controls(result: Result | None, graph: CircuitGraph) -> None:

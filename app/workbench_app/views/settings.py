@@ -20,7 +20,7 @@ with frame.guard():
             "what": "cache of fetched models and text",
             "folder": str(cache_folder()),
             "size": size(folder_bytes(cache_folder())),
-            "change it": "WORKBENCH_CACHE; empty it with `workbench cache clear`",
+            "change it": "WORKBENCH_CACHE; empty it with: workbench cache clear",
         },
     ]
     st.dataframe(pd.DataFrame(rows), hide_index=True, alt="Folders")
@@ -33,5 +33,5 @@ with frame.guard():
         )
     st.button("Forget computed passes", on_click=state.forget_passes)
     st.subheader("Look", anchor=False)
-    st.write("Light or dark follows the browser; the menu at the top right changes it.")
+    st.write("Light or dark follows the preference of the browser.")
     st.caption("Nothing is sent anywhere: usage statistics are off and every file is served from this machine.")

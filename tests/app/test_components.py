@@ -192,7 +192,7 @@ def test_components_follow_the_dark_theme(open_tab):
     for dark in (False, True):
         watched = open_tab("/circuits?ci=mary-john", dark=dark)
         watched.page.locator("g.node").first.wait_for()
-        colour = watched.page.locator(".chip").first.evaluate("node => getComputedStyle(node).color")
+        colour = watched.page.locator(".bar .find").evaluate("node => getComputedStyle(node).color")
         shades[dark] = sum(int(part) for part in re.findall(r"\d+", colour)[:3])
         watched.check()
     assert shades[False] < 200 < 500 < shades[True]

@@ -48,10 +48,14 @@ class DemoConfig(Config):
     seed: int = Field(default=0, ge=0, description="seed of every random draw")
 
 
+# Fresh rows help most, then steps: each chunk is gone through twice. Few checkpoints: one takes over a gigabyte.
+_REAL_TRAINING = TrainConfig(replays=2, skip_lr_factor=0.5, checkpoint_every_chunks=8)
+
+
 def demo_settings(quick: bool = False, seed: int = 0) -> DemoConfig:
     """The demo's settings: SmolLM2 and Wikipedia, or the planted model and its synthetic text."""
     if not quick:
-        return DemoConfig(train=TrainConfig(seed=seed, checkpoint_every_chunks=8), seed=seed)
+        return DemoConfig(train=_REAL_TRAINING.model_copy(update={"seed": seed}), seed=seed)
     return DemoConfig(
         name="quick",
         model="planted-places",

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from .options import WorkspaceOption
+from .terminal import note
 
 
 def app_command(
@@ -16,4 +17,4 @@ def app_command(
     """Serve the app on 127.0.0.1; nothing leaves this machine."""
     from workbench_app.serve import serve
 
-    raise typer.Exit(serve(workspace=workspace, model=model, port=port, open_browser=browser))
+    raise typer.Exit(serve(workspace=workspace, model=model, port=port, open_browser=browser, announce=note))

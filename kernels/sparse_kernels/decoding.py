@@ -27,7 +27,7 @@ def decode(
     Raises: KernelError for operands that do not fit one another; on a CPU also for an index outside weight.
     """
     check_codes(index, value, weight)
-    chosen = choose_backend(backend, weight)
+    chosen = choose_backend(backend, weight, weight.shape[0])
     if chosen == "reference" or 0 in index.shape or 0 in weight.shape:
         return reference.decode(index, value, weight)
     return _Decode.apply(index, value, weight, chosen)  # pyright: ignore[reportReturnType]

@@ -15,15 +15,19 @@ Chosen = Literal["reference", "cpu", "triton"]
 ENVIRONMENT = "WORKBENCH_KERNELS"
 """Environment variable that sets the backend of calls that say `auto`."""
 
+FEW_FEATURES = 256
+"""Dictionaries up to this size take the reference on a CPU when nobody forces a backend."""
+
 _HALF = (torch.float16, torch.bfloat16)
 
 
-def choose_backend(requested: str, operand: Tensor) -> Chosen:
+def choose_backend(requested: str, operand: Tensor, features: int | None = None) -> Chosen:
     """Resolve `requested` for an operand's device and dtype.
 
     An explicit `backend=` wins over the environment, the environment over `auto`. `auto` takes `cpu` for
     CPU tensors and `triton` for CUDA tensors where it is installed. float64 always runs on the reference
-    under `auto`: it is there for gradient checks, not for speed.
+    under `auto`: it is there for gradient checks, not for speed. So do dictionaries of up to `FEW_FEATURES`
+    on a CPU: their dense rows stay in the cache, and nothing need be compiled first.
 
     Raises: KernelError for an unknown name, or where a forced backend cannot take the operand.
     """
@@ -33,7 +37,7 @@ def choose_backend(requested: str, operand: Tensor) -> Chosen:
     if named == "reference":
         return "reference"
     if named == "auto":
-        return _automatic(operand)
+        return _automatic(operand, features)
     if operand.dtype not in (torch.float32, *_HALF):
         if requested == "auto":
             return "reference"
@@ -52,11 +56,11 @@ def choose_backend(requested: str, operand: Tensor) -> Chosen:
     return "triton"
 
 
-def _automatic(operand: Tensor) -> Chosen:
+def _automatic(operand: Tensor, features: int | None) -> Chosen:
     if operand.dtype not in (torch.float32, *_HALF):
         return "reference"
     if operand.device.type == "cpu":
-        return "cpu"
+        return "reference" if features is not None and features <= FEW_FEATURES else "cpu"
     if operand.device.type == "cuda" and triton_installed():
         return "triton"
     return "reference"

@@ -36,7 +36,7 @@ def encode_topk(
     """
     check_encoder(x, weight, bias)
     check_k(k, weight.shape[0])
-    chosen = choose_backend(backend, x)
+    chosen = choose_backend(backend, x, weight.shape[0])
     if chosen == "reference" or 0 in x.shape:
         return reference.encode_topk(x, weight, bias, k, relu=relu)
     index, value = _EncodeTopK.apply(x, weight, bias, k, relu, chosen)  # pyright: ignore[reportGeneralTypeIssues]

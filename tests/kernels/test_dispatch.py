@@ -70,3 +70,10 @@ def test_importing_brings_in_neither_numba_nor_triton():
         "assert not {'numba', 'triton'} & set(sys.modules), sorted(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", script], check=True, timeout=120)
+
+
+@pytest.mark.parametrize(("features", "chosen"), [(256, "reference"), (257, "cpu")])
+def test_few_features_need_no_compilation(monkeypatch, features, chosen):
+    monkeypatch.delenv("WORKBENCH_KERNELS", raising=False)
+    assert choose_backend("auto", FLOAT, features) == chosen
+    assert choose_backend("cpu", FLOAT, features) == "cpu"

@@ -142,6 +142,11 @@ def demo(
     _tell(outcome, config, evaluation, main, others)
     if config.task == "planted-places":
         check_planted(main, pairs[0], model, dictionaries, outcome.tables, outcome.scalars)
+        outcome.notes.append(
+            "planted circuit: precision {planted_precision:.2f}, recall {planted_recall:.2f}".format_map(
+                outcome.scalars
+            )
+        )
     outcome.scalars["seconds"] = time.monotonic() - began
     outcome.notes.append(f"report: {paths['html']}")
     outcome.notes.append(f"look at it with: workbench app --workspace {place.path}")
@@ -244,6 +249,11 @@ def _tell(outcome: DemoOutcome, config: DemoConfig, evaluation: Result, main: Fi
     if main.sums is not None:
         outcome.scalars |= {f"sums_{key}": value for key, value in main.sums.scalars.items()}
     outcome.scalars["features_in_graph"] = main.graph.scores["n_features"]
+    outcome.notes.append(
+        "held-out FVU {fvu_mean:.3f} (affine map {fvu_affine_mean:.3f}); cross-entropy {ce_model:.2f} alone, "
+        "{ce_dictionary:.2f} with every transcoder spliced in, {ce_affine:.2f} with affine maps, {ce_mean:.2f} with "
+        "means".format_map(evaluation.scalars)
+    )
 
 
 def _mean_over_seeds(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -37,8 +37,8 @@ def check_planted(
 ) -> None:
     """Compare the pruned graph's tokens and features with the planted circuit; fills `tables` and `scalars`.
 
-    A graph node counts as found in the circuit when its influence share on the target is at least a twentieth of
-    the largest node's |effect|. precision = planted among found, recall = found among planted.
+    The graph claims a token or feature when its |total effect| is at least a twentieth of the largest.
+    precision = planted among claimed, recall = planted nodes that some claimed node matches.
     """
     place_and_question = pair.note.split()
     circuit = build_places().circuit(*place_and_question)
@@ -58,7 +58,7 @@ def check_planted(
 
 
 def _claimed(graph: CircuitGraph) -> list[Node]:
-    """Tokens and features whose |total effect| is at least a twentieth of the largest one."""
+    """What the graph says the circuit is."""
     nodes = [node for node in graph.nodes if node.kind in ("embed", "feature")]
     largest = max(abs(node.effect) for node in nodes)
     return [node for node in nodes if abs(node.effect) >= largest / 20]

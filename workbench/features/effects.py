@@ -23,7 +23,7 @@ def unit_effects(model: HookedModel, dictionaries: DictionarySet, units: Iterabl
     rows = []
     for unit in dict.fromkeys(units):
         written = dictionaries[unit.site].writers(torch.tensor([unit.index])).values()
-        direction = sum(rows[0].to(scale) for rows in written)
+        direction = torch.stack([rows[0].to(scale) for rows in written]).sum(0)
         logits = ((direction - direction.mean() if model.shape.norm == "layer" else direction) * scale) @ unembedding
         logits = logits - logits.mean()
         rows.append({"unit": str(unit), "promoted": _ends(model, logits, count)})

@@ -10,6 +10,7 @@ capital. A place is named by two words, so that naming it takes an AND that no l
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -99,16 +100,20 @@ def _basis(words: tuple[str, ...], seed: int) -> dict[str, Tensor]:
     return dict(zip(names, directions.T.contiguous(), strict=True))
 
 
+def _blocks(model: GPT2LMHeadModel) -> list[Any]:
+    return list(model.transformer.h)
+
+
 def _plant_norms(model: GPT2LMHeadModel) -> None:
     """Norm weights that give back roughly the stream itself where three unit vectors add up."""
     gain = (3.0 / _D_MODEL) ** 0.5
-    for block in model.transformer.h:
+    for block in _blocks(model):
         block.ln_1.weight.fill_(gain)
         block.ln_2.weight.fill_(gain)
     model.transformer.ln_f.weight.fill_(gain)
 
 
-def _set_head(block, head: int, query: Tensor, key: Tensor, value: Tensor, out: Tensor) -> None:
+def _set_head(block: Any, head: int, query: Tensor, key: Tensor, value: Tensor, out: Tensor) -> None:
     """Fill one head: q, k, v maps [d_model, d_head] and the output map [d_head, d_model]."""
     for part, weight in enumerate((query, key, value)):
         columns = slice(part * _D_MODEL + head * 128, part * _D_MODEL + head * 128 + weight.shape[1])
@@ -122,12 +127,12 @@ def _plant_previous_token_head(model: GPT2LMHeadModel, basis: dict[str, Tensor])
     query = torch.cat([here[:, 1:], here[:, :1] * 0], 1) * scale
     read = torch.stack([basis[f"word {word}"] for word in (*places.FIRST, *places.SIZES)], 1)
     write = torch.stack([basis[f"before {word}"] for word in (*places.FIRST, *places.SIZES)])
-    _set_head(model.transformer.h[0], 0, query, here * scale, read, write)
+    _set_head(_blocks(model)[0], 0, query, here * scale, read, write)
 
 
 def _plant_pairs(model: GPT2LMHeadModel, basis: dict[str, Tensor]) -> None:
     """One neuron per pair: fires when the word and the word before it are the pair's."""
-    mlp = model.transformer.h[0].mlp
+    mlp = _blocks(model)[0].mlp
     for i, (kind, pair) in enumerate(
         [("place", pair) for pair in places.PLACES] + [("being", pair) for pair in places.BEINGS]
     ):
@@ -145,12 +150,12 @@ def _plant_asking_head(model: GPT2LMHeadModel, basis: dict[str, Tensor]) -> None
     query = torch.stack([asking, resting], 1) * scale
     key = torch.stack([sought.sum(0), basis["position 0"]], 1) * scale
     write = torch.stack([basis[f"asked {' '.join(pair)}"] for pair in places.PLACES])
-    _set_head(model.transformer.h[1], 0, query, key, sought.T, write)
+    _set_head(_blocks(model)[1], 0, query, key, sought.T, write)
 
 
 def _plant_answers(model: GPT2LMHeadModel, basis: dict[str, Tensor]) -> None:
     """One neuron per place and question: fires when that place was fetched by that question."""
-    mlp = model.transformer.h[1].mlp
+    mlp = _blocks(model)[1].mlp
     for i, (pair, question) in enumerate((pair, question) for pair in places.PLACES for question in places.QUESTIONS):
         mlp.c_fc.weight[:, i] = basis[f"asked {' '.join(pair)}"] + basis[f"word {question}"]
         mlp.c_fc.bias[i] = -1.4

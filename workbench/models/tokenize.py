@@ -111,9 +111,13 @@ class Tokenizer:
     def _description(self) -> dict[str, Any]:
         return json.loads(self.fast.backend_tokenizer.to_str())
 
-    @cached_property
+    @property
     def hash(self) -> str:
         """Hex sha256 over all that decides ids: vocabulary, merges, pre-tokenizer, special tokens, template."""
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> str:
         parts = {name: self._description[name] for name in ("model", "normalizer", "pre_tokenizer", "added_tokens")}
         parts |= {"bos": self.bos_id, "eos": self.eos_id, "template": self.fast.chat_template}
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

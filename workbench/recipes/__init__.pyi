@@ -13,7 +13,6 @@ from .dictionaries import (
     find_dictionaries as find_dictionaries,
     load_controls as load_controls,
     new_dictionaries as new_dictionaries,
-    site_width as site_width,
     train_dictionaries as train_dictionaries,
     training_rows as training_rows,
 )

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from workbench.core import ConfigError, Progress, Result, Silent, Site, SiteError, get
+from workbench.core import ConfigError, Progress, Result, Silent, SiteError, get
 from workbench.data import PackConfig, open_text, pack
-from workbench.dictionaries import CoderConfig, DictionarySet, load_dictionaries, make_dictionary
+from workbench.dictionaries import CoderConfig, DictionarySet, dictionaries_for_layers, load_dictionaries
 from workbench.evaluation import EvaluateConfig, evaluate
 from workbench.models import HookedModel, load_model
 from workbench.store import Rows, StoreRows, StreamRows, open_store
@@ -18,32 +18,16 @@ from .subject import open_subject
 def new_dictionaries(
     model: HookedModel, family: str, config: CoderConfig, name: str, layers: Sequence[int] | None = None
 ) -> DictionarySet:
-    """An untrained dictionary of a family for each layer, at the family's own sites.
+    """An untrained dictionary of a family for each layer (default: every layer of the model).
 
     Raises:
         ConfigError: unknown family. SiteError: a layer that the model lacks.
     """
-    kind = get("dictionary", family)
     layers = range(model.shape.n_layers) if layers is None else layers
-    made = []
     for layer in layers:
         if not 0 <= layer < model.shape.n_layers:
             raise SiteError(f"no layer {layer} in {model.ref.id}", f"its layers are 0 to {model.shape.n_layers - 1}")
-        reads, writes = ({site: site_width(model, site) for site in sites} for sites in kind.default_sites(layer))
-        made.append(make_dictionary(family, config, reads, writes, f"{name}/{next(iter(reads))}"))
-    return DictionarySet(made, name)
-
-
-def site_width(model: HookedModel, site: Site) -> int:
-    """The size of a row at a Site: what remains of the tensor after batch and position, flattened."""
-    shape = model.shape
-    if site.kind in ("mlp_pre", "mlp_pre_linear", "mlp_post"):
-        return shape.d_mlp
-    if site.kind in ("attn_q", "attn_z"):
-        return shape.d_head * (1 if site.head is not None else shape.n_heads)
-    if site.kind in ("attn_k", "attn_v"):
-        return shape.d_head * (1 if site.head is not None else shape.n_kv_heads)
-    return shape.d_model
+    return dictionaries_for_layers(family, layers, model.shape.d_model, config, name)
 
 
 def training_rows(
@@ -118,9 +102,10 @@ def evaluate_by_name(
     """
     dictionaries, folder = find_dictionaries(place, name)
     reference = dictionaries.manifest.model if dictionaries.manifest else None
-    if model is None and reference is None:
+    named = model or (reference.id if reference else None)
+    if named is None:
         raise ConfigError(f"{folder} does not say which model it belongs to", hint="name it with --model")
-    subject = load_model(model or reference.id, device=device, offline=offline, progress=progress or Silent())
+    subject = load_model(named, device=device, offline=offline, progress=progress or Silent())
     packed = pack(open_text(text, offline=offline), subject.tokenizer, pack_config or PackConfig(), subject.policy)
     controls = load_controls(folder)
     result = evaluate(subject, dictionaries, packed.split("heldout"), config, controls=controls, progress=progress)

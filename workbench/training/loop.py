@@ -2,21 +2,32 @@
 
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
-from workbench.core import Progress
+from torch import Tensor
+
+from workbench.core import Progress, Site
 from workbench.store import Rows
 
 from .feed import Buffers
-from .learner import Learner
+
+
+@runtime_checkable
+class Learns(Protocol):
+    """What the loop asks of a learner; `train_chunk` returns the record of the chunk."""
+
+    @property
+    def finished(self) -> bool: ...
+    def train_chunk(self, inputs: Mapping[Site, Tensor], number: int, buffers: Buffers, /) -> dict[str, Any]: ...
+
 
 AtBorder = Callable[[int, list[dict[str, Any]]], None]
 
 
 def train(
-    learners: Sequence[Learner], rows: Rows, start: int, at_border: AtBorder, progress: Progress
+    learners: Sequence[Learns], rows: Rows, start: int, at_border: AtBorder, progress: Progress
 ) -> tuple[int, bool]:
     """Train from chunk `start` on until the rows or the learners' schedules end, or somebody cancels.
 

@@ -49,7 +49,7 @@ def capture_command(
                                        progress=progress)  # fmt: skip
         packed = packed if split == "all" else packed.split(split)
         if dry_run:
-            note(plan_capture(subject, packed, sites, folder, capture).describe())
+            note(plan_capture(subject, packed, sites, capture, folder).describe())
             return
         store = capture_activations(subject, packed, sites, folder, capture, progress=progress)
     data = {"name": name, "path": str(folder), "rows": store.n_rows, "partial": store.partial}

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from workbench.core import CircuitGraph, Node, Result, Site, Unit
+from workbench.core import CircuitGraph, Node, Result, Site, Unit, as_json
 
 
 def graph() -> CircuitGraph:
@@ -51,3 +51,8 @@ def test_result_round_trip_and_id(tmp_path):
     assert result.id == Result("evaluation", {"fvu": 0.3, "bad": float("nan")}, {"t": [{"layer": 0}]},
                                {"h": np.arange(3)}, seed=1).id  # fmt: skip
     assert result.id != Result("evaluation", {"fvu": 0.4}).id
+
+
+def test_json_data_holds_no_nan_and_no_numpy():
+    data = {"a": [np.float64(1.5), float("nan")], 2: (np.int64(3), "x", None)}
+    assert as_json(data) == {"a": [1.5, None], "2": [3, "x", None]}

@@ -23,6 +23,7 @@ NOTES = (
     "predicted = minus the summed total linear effects; single rows hold changes, group rows the metric afterwards",
     "direct: patterns, norm scales and MLP outputs held; total: gates and errors held instead; both must agree exactly",
     "frozen: patterns and norm scales held, real MLPs; free: everything runs anew; both are empirical",
+    "a measurement that is no number diverged: under held norm scales gated MLPs can grow without bound; it failed",
     "ratio = |measured - predicted| / max(|predicted|, 1 % of the summed |effects|); relative = over |predicted|",
     "untrained: features before training on the same affine path, traced alike; random: active features drawn by seed",
     "the correlation of single removals is as high for untrained features: read the groups first",

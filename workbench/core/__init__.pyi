@@ -35,7 +35,7 @@ from .mask import position_mask as position_mask
 from .policy import MaskPolicy as MaskPolicy
 from .progress import Progress as Progress, Silent as Silent
 from .registry import get as get, names as names, provide as provide, register as register
-from .result import Result as Result
+from .result import Result as Result, as_json as as_json
 from .seeds import child as child, generator as generator
 from .site import Site as Site
 from .unit import Unit as Unit

@@ -78,7 +78,7 @@ class Result:
             "seed": self.seed,
             "partial": self.partial,
         }
-        return _plain(data)
+        return as_json(data)
 
     def save(self, folder: Path) -> None:
         """Write as an artifact of kind `result`."""
@@ -96,12 +96,12 @@ class Result:
         return cls(**{**data, "notes": tuple(data["notes"]), "arrays": arrays})
 
 
-def _plain(value: Any) -> Any:
+def as_json(value: Any) -> Any:
     """JSON data: numpy scalars become Python's, non-finite numbers None."""
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): as_json(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [as_json(item) for item in value]
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, float) and not np.isfinite(value):

@@ -33,6 +33,7 @@ def find_limits(
         Limit(title="Attention is frozen", text=FROZEN),
         _prompts(prompts),
         _validation(validated),
+        _diverged(validated, prompts),
         _reconstruction(evaluated),
         _scores(pictured),
         _weights(graph),
@@ -58,6 +59,19 @@ def _prompts(prompts: PromptsBlock | None) -> Limit:
         "lay within the stated share of the predicted one. The graph and the node table are those of the first."
     )
     return Limit(title=f"{len(prompts.rows)} prompts", text=text)
+
+
+def _diverged(validated: ValidationBlock | None, prompts: PromptsBlock | None) -> Limit | None:
+    """Runs without a finite number: the model left the range in which the frozen scales make sense."""
+    rows = [row for block in (validated.groups if validated else (), prompts.rows if prompts else ()) for row in block]
+    lost = [row for row in rows if row.predicted is not None and (row.frozen is None or row.free is None)]
+    if not lost:
+        return None
+    text = (
+        f"{len(lost)} group removals have no finite measurement and count as failures. With normalisation scales "
+        "held, taking a feature out of a row of unusual norm can make gated MLPs grow without bound."
+    )
+    return Limit(title="Runs that diverged", text=text)
 
 
 def _validation(validated: ValidationBlock | None) -> Limit | None:

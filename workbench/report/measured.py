@@ -48,11 +48,13 @@ GROUP_FLOOR, SINGLE_FLOOR = 0.01, 0.001
 def agrees(predicted: float | None, measured: float | None, tolerance: float, floor: float = 0.0) -> bool | None:
     """True where the measured change lies within `tolerance` of the predicted one.
 
-    None where one is missing, and where both are below `floor`: that nothing happens where nothing is predicted
-    is no success.
+    False where the measurement is no number: the run diverged. None where one is missing, and where both are below
+    `floor`: that nothing happens where nothing is predicted is no success.
     """
-    if predicted is None or measured is None or predicted != predicted or measured != measured:
+    if predicted is None or measured is None or predicted != predicted:
         return None
+    if measured != measured:
+        return False
     if max(abs(predicted), abs(measured)) < floor:
         return None
     return abs(measured - predicted) <= tolerance * abs(predicted)

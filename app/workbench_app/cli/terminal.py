@@ -23,8 +23,10 @@ def note(text: str) -> None:
 
 
 def print_json(data: Any) -> None:
-    """The figures, for scripts."""
-    print(json.dumps(data, indent=1, sort_keys=True, default=str))
+    """The figures, for scripts; what is no finite number is null."""
+    from workbench.core import as_json
+
+    print(json.dumps(as_json(data), indent=1, sort_keys=True, default=str, allow_nan=False))
 
 
 def print_table(rows: Sequence[Mapping[str, Any]], title: str = "") -> None:
@@ -42,7 +44,9 @@ def print_table(rows: Sequence[Mapping[str, Any]], title: str = "") -> None:
 def _cell(value: Any) -> str:
     if value is None:
         return "-"
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return f"{value:.3g}" if value == value else "-"
+    return str(value)
 
 
 def size(count: float) -> str:

@@ -16,8 +16,11 @@ CREATED = ReportConfig(created="2026-01-02T03:04:05+00:00")
 )
 def test_a_prediction_passes_within_its_tolerance(predicted, measured, verdict):
     assert agrees(predicted, measured, 0.25) is verdict
-    assert agrees(predicted, float("nan"), 0.25) is False  # the run diverged
     assert agrees(predicted, None, 0.25) is agrees(float("nan"), measured, 0.25) is None
+
+
+def test_a_run_that_diverged_failed():
+    assert agrees(-1.0, float("nan"), 0.25) is False
     assert agrees(0.001, 0.001, 0.25, floor=0.01) is None
     assert agrees(0.001, 0.5, 0.25, floor=0.01) is False
 

@@ -2,6 +2,7 @@
 
 import json
 import socket
+from html import unescape
 from pathlib import Path
 
 import pytest
@@ -60,7 +61,7 @@ def test_the_workspace_holds_it_all_and_nothing_half_written(done):
 
 def test_the_report_is_self_contained(done):
     _, outcome = done
-    html = Path(outcome.reports["html"]).read_text(encoding="utf-8")
+    html = unescape(Path(outcome.reports["html"]).read_text(encoding="utf-8"))
     assert "<script" not in html
     assert "default-src 'none'" in html
     report = json.loads(Path(outcome.reports["json"]).read_text(encoding="utf-8"))

@@ -182,12 +182,14 @@ def test_a_loss_that_explodes_stops(rows, tmp_path):
         fit(new(), rows, tmp_path / "demo", wild)
 
 
-def test_control_c_stops_at_the_next_border(rows, tmp_path):
+def test_control_c_stops_at_the_next_border(rows, tmp_path, request):
     class Impatient(Silent):
         def partial(self, value) -> None:
             if value[0]["chunk"] == 2:
                 signal.raise_signal(signal.SIGINT)
 
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a background shell ignores the signal
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
     part = fit(new(), rows, tmp_path / "demo", CONFIG, Impatient())
     assert part.partial
     assert part.metrics[0]["chunk"] == 2

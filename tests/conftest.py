@@ -66,3 +66,15 @@ def smollm2(request):
         if request.config.getoption("--require-real"):
             raise
         pytest.skip(f"no real model: {error}")
+
+
+@pytest.fixture(scope="session")
+def browser(chromium):
+    """One headless browser for the process: two Playwright drivers in one process disturb each other."""
+    from playwright.sync_api import sync_playwright
+
+    flags = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
+    with sync_playwright() as driver:
+        started = driver.chromium.launch(executable_path=chromium, headless=True, args=flags)
+        yield started
+        started.close()

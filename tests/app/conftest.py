@@ -10,7 +10,6 @@ from workbench_app.serve import Server, running
 from .samples import fill, sample_graph
 
 KNOWN_404 = ("_stcore/health", "_stcore/host-config")  # Streamlit looks for its base path on deep links
-FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking")
 
 
 @dataclass
@@ -41,16 +40,6 @@ def served(tmp_path_factory) -> Iterator[Server]:
         patch.setenv("OMP_NUM_THREADS", "1")
         with running(folder / "workspace", "planted-places") as server:
             yield server
-
-
-@pytest.fixture(scope="session")
-def browser(chromium):
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as driver:
-        started = driver.chromium.launch(executable_path=chromium, headless=True, args=list(FLAGS))
-        yield started
-        started.close()
 
 
 @pytest.fixture

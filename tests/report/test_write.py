@@ -87,24 +87,18 @@ def test_chromium_prints_the_report(report):
 
 @pytest.mark.browser
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1100), ("dark", 420)])
-def test_the_page_opens_without_console_errors_requests_or_sideways_scrolling(report, tmp_path, scheme, width):
-    sync_api = pytest.importorskip("playwright.sync_api")
-    browser = pdf.find_browser()
-    if browser is None:
-        pytest.skip("no Chromium or Chrome on PATH")
+def test_the_page_opens_without_console_errors_requests_or_sideways_scrolling(report, tmp_path, browser, scheme, width):
     page_path = write_report(report, tmp_path / "mine", ("html",))["html"]
-    with sync_api.sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=browser, args=["--no-sandbox", "--disable-gpu"])
-        page = opened.new_page(color_scheme=scheme, viewport={"width": width, "height": 900})
-        said, asked = [], []
-        page.on("console", lambda message: said.append(message.text))
-        page.on("request", lambda request: asked.append(request.url))
-        page.goto(page_path.as_uri())
-        page.hover(".wb-graph .node")
-        shown = page.evaluate("getComputedStyle(document.querySelector('.wb-graph .edge')).opacity")
-        overflow = page.evaluate("document.documentElement.scrollWidth > innerWidth")
-        ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
-        opened.close()
+    page = browser.new_page(color_scheme=scheme, viewport={"width": width, "height": 900})
+    said, asked = [], []
+    page.on("console", lambda message: said.append(message.text))
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(page_path.as_uri())
+    page.hover(".wb-graph .node")
+    shown = page.evaluate("getComputedStyle(document.querySelector('.wb-graph .edge')).opacity")
+    overflow = page.evaluate("document.documentElement.scrollWidth > innerWidth")
+    ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    page.close()
     assert said == []
     assert asked == [page_path.as_uri()]
     assert not overflow

@@ -28,7 +28,7 @@ def test_from_a_prediction_to_a_downloaded_graph_and_back_by_link(open_tab):
     assert "cap-north-korea" in best.inner_text()
     best.click()
     page.get_by_label("Follow a token").wait_for()
-    page.get_by_text("rank", exact=True).wait_for()
+    page.get_by_test_id("stTabs").get_by_text("rank", exact=True).wait_for()
     page.locator(".flow .token").nth(5).click()
     page.wait_for_url(re.compile(r"[?&]t=5(&|$)"))
     address = page.url

@@ -1,3 +1,4 @@
+from . import speed as speed
 from .decoding import decode as decode
 from .dense import linear as linear
 from .dispatch import Backend as Backend

@@ -13,5 +13,7 @@ provide("text", "workbench.data.synthetic", "workbench.models.places")
 provide("task", "workbench.data.tasks")
 provide("figure", "workbench.figures.renderers")
 provide("html", "workbench.figures.renderers")
+provide("benchmark", "workbench.evaluation.speed.benchmarks")
+provide("kernel benchmark", "workbench.evaluation.speed.operations")
 
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -9,6 +9,7 @@ import typer
 from . import terminal
 from .application import app_command
 from .artifacts import artifacts_app
+from .bench import bench_app
 from .cache import cache_app
 from .capture import capture_command
 from .circuit import circuit_app
@@ -36,6 +37,7 @@ app.command("evaluate")(evaluate_command)
 app.add_typer(models_app, name="models")
 app.add_typer(text_app, name="text")
 app.add_typer(circuit_app, name="circuit")
+app.add_typer(bench_app, name="bench")
 app.add_typer(artifacts_app, name="artifacts")
 app.add_typer(cache_app, name="cache")
 

@@ -1,0 +1,1 @@
+"""Benchmarks: each is one file, registered as a `benchmark`, and returns a Result."""

@@ -1,0 +1,5 @@
+"""Every benchmark of this room, registered by importing the files that hold them."""
+
+from . import kernels
+
+__all__ = ["kernels"]

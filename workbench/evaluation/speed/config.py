@@ -1,0 +1,76 @@
+"""Settings of the benchmarks; importing them loads no torch."""
+
+from typing import Any, Self
+
+from pydantic import Field
+
+from workbench.core import Config
+
+
+class BenchConfig(Config):
+    """What every benchmark is told."""
+
+    rounds: int = Field(default=9, ge=1, description="rounds in which every case has one turn")
+    quick: bool = Field(default=False, description="small shapes and few rounds: a look in seconds, no measurement")
+    threads: int | None = Field(default=None, ge=1, description="CPU threads; none: as many as PyTorch uses")
+    device: str = Field(default="auto", description="auto, cpu or cuda")
+    seed: int = Field(default=0, ge=0, description="seed of the operands")
+
+    def reduced(self) -> Self:
+        """These settings, made small where `quick` asks for it (what was set by hand stays)."""
+        if not self.quick:
+            return self
+        small = {name: value for name, value in self.small().items() if name not in self.model_fields_set}
+        return self.model_copy(update=small)
+
+    def small(self) -> dict[str, Any]:
+        """Field -> value of a quick look."""
+        return {"rounds": 3}
+
+
+class KernelBenchConfig(BenchConfig):
+    """Shapes of the operations: every number of rows with every number of features."""
+
+    rows: tuple[int, ...] = Field(default=(1024, 4096), min_length=1, description="rows of activations")
+    features: tuple[int, ...] = Field(default=(4608, 18432), min_length=1, description="features of the dictionary")
+    width: int = Field(default=576, ge=1, description="width of the activations (d_model)")
+    k: int = Field(default=32, ge=1, description="features kept in each row")
+    memory_features: int = Field(default=65536, ge=0, description="features where only memory is of interest; 0: skip")
+    operations: tuple[str, ...] = Field(default=(), description="operations to measure; none: all")
+    compiled: bool = Field(default=False, description="also compile the Triton kernels and list what they use")
+
+    def small(self) -> dict[str, Any]:
+        return {"rounds": 3, "rows": (256,), "features": (1024,), "width": 64, "k": 8, "memory_features": 0}
+
+    def shapes(self) -> tuple[tuple[int, int], ...]:
+        """Every (rows, features)."""
+        return tuple((n, f) for f in self.features for n in self.rows)
+
+
+class CaptureBenchConfig(BenchConfig):
+    """Which activations of which model are captured."""
+
+    model: str = Field(default="smollm2-135m-instruct-q4", description="a known model, hub id, folder or .gguf file")
+    layer: int = Field(default=10, ge=0, description="the residual stream after this layer is captured")
+    sequences: int = Field(default=16, ge=1, description="sequences in the batch")
+    sequence_length: int = Field(default=128, ge=2, description="tokens of a sequence")
+    offline: bool = Field(default=False, description="never touch the network")
+
+    def small(self) -> dict[str, Any]:
+        return {"rounds": 3, "model": "tiny-sentences", "layer": 1, "sequences": 4, "sequence_length": 16}
+
+
+class TrainingBenchConfig(BenchConfig):
+    """Shapes of a whole training step of a dictionary."""
+
+    rows: tuple[int, ...] = Field(default=(4096,), min_length=1, description="rows of a step")
+    features: tuple[int, ...] = Field(default=(4608, 18432), min_length=1, description="features of the dictionary")
+    width: int = Field(default=576, ge=1, description="width of the activations (d_model)")
+    k: int = Field(default=32, ge=1, description="features kept in each row")
+
+    def small(self) -> dict[str, Any]:
+        return {"rounds": 3, "rows": (256,), "features": (1024,), "width": 64, "k": 8}
+
+    def shapes(self) -> tuple[tuple[int, int], ...]:
+        """Every (rows, features)."""
+        return tuple((n, f) for f in self.features for n in self.rows)

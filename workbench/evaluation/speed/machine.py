@@ -1,0 +1,32 @@
+"""What a time depends on: processor, threads, device and versions."""
+
+import platform
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from workbench.core import versions
+
+
+def machine(device: torch.device) -> dict[str, Any]:
+    """Provenance of a benchmark."""
+    found: dict[str, Any] = {
+        "processor": processor(),
+        "instructions": torch.backends.cpu.get_cpu_capability(),
+        "threads_used": torch.get_num_threads(),
+        "versions": versions(),
+    }
+    if device.type == "cuda":
+        found |= {"gpu": torch.cuda.get_device_name(device), "cuda": torch.version.cuda}
+    return found
+
+
+def processor() -> str:
+    """The processor's name as the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    named = (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    return next(named, platform.processor() or platform.machine())

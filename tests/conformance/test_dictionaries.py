@@ -7,14 +7,15 @@ from torch import Tensor
 from training.planted_rows import planted_pair
 
 from workbench.core import ArtifactError, Codes, Config, ConfigError, Edit, Site, get, names
-from workbench.dictionaries import CoderConfig, Dictionary, Scale, load_dictionary, make_dictionary
+from workbench.dictionaries import Dictionary, Scale, load_dictionary, make_dictionary
 
 D, LAYER = 16, 1
-SMALL = {CoderConfig: CoderConfig(d_sae=48, k=4)}
+SMALL = {"d_sae": 48, "k": 4, "l1": 0.02}
 
 
 def small_config(kind: type[Dictionary]) -> Config:
-    return SMALL.get(kind.config_class) or kind.config_class()
+    fields = kind.config_class.model_fields
+    return kind.config_class.parse({key: value for key, value in SMALL.items() if key in fields})
 
 
 def data_for(dictionary: Dictionary, rows: int = 400, seed: int = 0) -> dict[Site, Tensor]:

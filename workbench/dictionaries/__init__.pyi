@@ -5,12 +5,23 @@ from .base import (
     load_dictionary as load_dictionary,
     make_dictionary as make_dictionary,
 )
-from .coder import Coder as Coder
+from .coder import SAE as SAE, Coder as Coder, SkipTranscoder as SkipTranscoder, Transcoder as Transcoder
 from .collection import (
     DictionarySet as DictionarySet,
     dictionaries_for_layers as dictionaries_for_layers,
     load_dictionaries as load_dictionaries,
 )
-from .config import AffineConfig as AffineConfig, CoderConfig as CoderConfig
+from .config import (
+    FAMILIES as FAMILIES,
+    AffineConfig as AffineConfig,
+    BatchTopKConfig as BatchTopKConfig,
+    CoderConfig as CoderConfig,
+    CrossLayerConfig as CrossLayerConfig,
+    GatedConfig as GatedConfig,
+    JumpReLUConfig as JumpReLUConfig,
+    MatryoshkaConfig as MatryoshkaConfig,
+    ReLUConfig as ReLUConfig,
+    SparseConfig as SparseConfig,
+)
 from .gates import Gate as Gate
 from .initialise import Affine as Affine, AffineFit as AffineFit, Scale as Scale, median_norm as median_norm

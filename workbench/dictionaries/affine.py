@@ -8,7 +8,7 @@ from torch import Tensor
 
 from workbench.core import Codes, Config, Site, register
 
-from .coder import TopKSkipTranscoder
+from .coder import SkipTranscoder
 from .config import AffineConfig
 from .gates import Gate
 from .initialise import Features
@@ -23,7 +23,7 @@ class NoGate(Gate):
 
 
 @register("dictionary", "affine")
-class AffineMap(TopKSkipTranscoder):
+class AffineMap(SkipTranscoder):
     """y = W_skip x + b_dec, fitted by ridge regression: what can be said of the output without any feature."""
 
     family = "affine"

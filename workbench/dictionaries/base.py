@@ -22,6 +22,7 @@ from workbench.core import (
     write_artifact,
 )
 
+from .active import Active, features_active
 from .initialise import Affine, Scale
 
 KIND = "dictionary"
@@ -49,6 +50,8 @@ class Dictionary(nn.Module):
 
     family: ClassVar[str]
     config_class: ClassVar[type[Config]]
+    sparsity: float
+    """Share of the sparsity penalty in force; the training loop raises it from 0 to 1."""
 
     def __init__(self, config: Config, reads: Mapping[Site, int], writes: Mapping[Site, int], name: str = "") -> None:
         super().__init__()
@@ -63,6 +66,7 @@ class Dictionary(nn.Module):
         self.name = name
         self.reads, self.writes = tuple(reads), tuple(writes)
         self.sizes = {**reads, **writes}
+        self.sparsity = 1.0
         self.register_buffer("rows_since_fired", torch.zeros(self.width, dtype=torch.long), persistent=False)
         self.rows_since_fired: Tensor
 
@@ -97,6 +101,10 @@ class Dictionary(nn.Module):
     def loss(self, inputs: Mapping[Site, Float[Tensor, "n d"]]) -> dict[str, Float[Tensor, ""]]:
         """Scalars of one batch: `loss` is optimised; `fvu`, `l0` and others are for the record."""
         raise NotImplementedError
+
+    def before_step(self, sparsity: float) -> None:
+        """Called before each step with the share of the sparsity penalty in force."""
+        self.sparsity = sparsity
 
     def after_step(self) -> None:
         """Called after each optimiser step: constraints on the weights."""
@@ -133,11 +141,11 @@ class Dictionary(nn.Module):
     def device(self) -> torch.device:
         return next(self.parameters()).device
 
-    def note_firing(self, codes: Codes) -> None:
+    def note_firing(self, active: Active) -> None:
         """Count the rows since each feature was last active."""
         with torch.no_grad():
-            self.rows_since_fired.add_(len(codes))
-            self.rows_since_fired[codes.index[codes.value != 0]] = 0
+            self.rows_since_fired.add_(len(active))
+            self.rows_since_fired.masked_fill_(features_active(active), 0)
 
     def _input(self, inputs: Mapping[Site, Tensor], site: Site) -> Float[Tensor, "n d"]:
         try:

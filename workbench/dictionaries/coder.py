@@ -1,4 +1,4 @@
-"""Coder: sparse autoencoder, transcoder and skip transcoder; they differ in their Sites and in the skip."""
+"""Coder: sparse autoencoder, transcoder and skip transcoder, with any gate; they differ in Sites and skip."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -7,13 +7,14 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from sparse_kernels import decode as sparse_decode
-from workbench.core import Codes, Config, ConfigError, Site, get, register
+from workbench.core import Codes, Config, ConfigError, Site, get
 
-from . import gates as gates
+from .active import decode, mean_l0
 from .base import Dictionary, Readers
 from .config import CoderConfig
+from .gates import Gate
 from .initialise import Affine, AffineFit, Features, Scale, features_from_data, random_features
+from .objective import Objective
 
 
 class Coder(Dictionary):
@@ -38,7 +39,7 @@ class Coder(Dictionary):
         self.W_dec = nn.Parameter(torch.zeros(self.width, d_out))
         self.b_dec = nn.Parameter(torch.zeros(d_out))
         self.W_skip = nn.Parameter(torch.zeros(d_out, d_in)) if self.has_skip else None
-        self.gate: gates.Gate = get("gate", self.gate_name)(self.config)
+        self.gate: Gate = get("gate", self.gate_name)(self.config)
 
     @property
     def width(self) -> int:
@@ -48,8 +49,7 @@ class Coder(Dictionary):
         return self.gate(self._input(inputs, self.reads[0]), self.W_enc, self.b_enc)
 
     def decode(self, codes: Codes) -> dict[Site, Float[Tensor, "n d"]]:
-        codes = codes.padded()
-        return {self.writes[0]: sparse_decode(codes.index, codes.value, self.W_dec) + self.b_dec}
+        return {self.writes[0]: decode(codes, self.W_dec) + self.b_dec}
 
     def bypass(self, inputs: Mapping[Site, Float[Tensor, "n d"]]) -> dict[Site, Float[Tensor, "n d"]]:
         if self.W_skip is None:
@@ -57,18 +57,15 @@ class Coder(Dictionary):
         return {self.writes[0]: self._input(inputs, self.reads[0]) @ self.W_skip.T}
 
     def loss(self, inputs: Mapping[Site, Float[Tensor, "n d"]]) -> dict[str, Float[Tensor, ""]]:
-        """`loss` = FVU: squared error over the targets' squared deviation from the batch mean."""
-        target = self._input(inputs, self.writes[0])
-        codes = self.encode(inputs).padded()
-        self.note_firing(codes)
-        out = sparse_decode(codes.index, codes.value, self.W_dec)
-        if self.W_skip is None:
-            out = out + self.b_dec
-        else:
-            out = out + torch.addmm(self.b_dec, self._input(inputs, self.reads[0]), self.W_skip.T)
-        total = (target - target.mean(0)).square_().sum()
-        fvu = (out - target).square().sum() / total.clamp_min(1e-30)
-        return {"loss": fvu, "fvu": fvu.detach(), "l0": (codes.value != 0).sum() / max(len(codes), 1)}
+        """`loss` = FVU (squared error over the targets' squared deviation from the batch mean) + the gate's terms."""
+        x, target = self._input(inputs, self.reads[0]), self._input(inputs, self.writes[0])
+        base = self.b_dec if self.W_skip is None else torch.addmm(self.b_dec, x, self.W_skip.T)
+        objective = Objective.of(target, base, self.W_dec, self.sparsity)
+        active, terms = self.gate.learn(x, self.W_enc, self.b_enc, objective)
+        self.note_firing(active)
+        fvu = objective.unexplained(active)
+        record = {f"loss_{name}": term.detach() for name, term in terms.items()}
+        return {"loss": sum(terms.values(), fvu), "fvu": fvu.detach(), "l0": mean_l0(active), **record}
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         skip = [] if self.W_skip is None else [self.W_skip]
@@ -90,6 +87,7 @@ class Coder(Dictionary):
         encoder, decoder = self._starting_features(x, y - self.b_dec - self.bypass(rows)[self.writes[0]], seed)
         self.W_enc.copy_(encoder)
         self.W_dec.copy_(decoder)
+        self.gate.calibrate_(x, self.W_enc, self.b_enc)
 
     def _starting_features(self, x: Tensor, residual: Tensor, seed: int) -> Features:
         if self.config.start == "data":
@@ -100,8 +98,10 @@ class Coder(Dictionary):
     def rescale_(self, scales: Mapping[Site, Scale]) -> None:
         source, target = scales[self.reads[0]], scales[self.writes[0]]
         encoder = self.W_enc.double() * source.factor
-        self.b_enc.copy_(self.b_enc.double() - encoder @ source.mean.double())
+        shift = encoder @ source.mean.double()
+        self.b_enc.copy_(self.b_enc.double() - shift)
         self.W_enc.copy_(encoder)
+        self.gate.shift_(shift)
         self.W_dec.copy_(self.W_dec.double() / target.factor)
         bias = self.b_dec.double() / target.factor + target.mean.double()
         if self.W_skip is not None:
@@ -111,21 +111,19 @@ class Coder(Dictionary):
         self.b_dec.copy_(bias)
 
     def pre_activations(self, inputs: Mapping[Site, Float[Tensor, "n d"]]) -> Float[Tensor, "n f"]:
-        return torch.addmm(self.b_enc, self._input(inputs, self.reads[0]), self.W_enc.T)
+        rows, bias = self.gate.readers(self.W_enc, self.b_enc, slice(None))
+        return torch.addmm(bias, self._input(inputs, self.reads[0]), rows.T)
 
     def readers(self, codes: Codes) -> Readers | None:
         index = codes.index.flatten()
-        return Readers(self.W_enc[index], self.b_enc[index])
+        return Readers(*self.gate.readers(self.W_enc[index], self.b_enc[index], index))
 
     def writers(self, index: Int[Tensor, " m"]) -> dict[Site, Float[Tensor, "m d"]]:
         return {self.writes[0]: self.W_dec[index]}
 
 
-@register("dictionary", "topk-sae")
-class TopKSAE(Coder):
-    """Sparse autoencoder: x = W_dec^T TopK(ReLU(W_enc x + b_enc)) + b_dec (Gao et al. 2024)."""
-
-    family = "topk-sae"
+class SAE(Coder):
+    """Sparse autoencoder: it writes where it reads."""
 
     @classmethod
     def default_sites(cls, layer: int) -> tuple[tuple[Site, ...], tuple[Site, ...]]:
@@ -133,20 +131,15 @@ class TopKSAE(Coder):
         return (site,), (site,)
 
 
-@register("dictionary", "topk-transcoder")
-class TopKTranscoder(Coder):
-    """From the MLP's input to its output: y = W_dec^T TopK(ReLU(W_enc x + b_enc)) + b_dec (Dunefsky et al. 2024)."""
-
-    family = "topk-transcoder"
+class Transcoder(Coder):
+    """From the MLP's input to its output (Dunefsky et al. 2024)."""
 
     @classmethod
     def default_sites(cls, layer: int) -> tuple[tuple[Site, ...], tuple[Site, ...]]:
         return (Site("mlp_in", layer),), (Site("mlp_out", layer),)
 
 
-@register("dictionary", "topk-skip-transcoder")
-class TopKSkipTranscoder(TopKTranscoder):
-    """With an affine path: y = W_dec^T TopK(ReLU(W_enc x + b_enc)) + W_skip x + b_dec (Paulo et al. 2025)."""
+class SkipTranscoder(Transcoder):
+    """A transcoder with an affine path beside the features (Paulo et al. 2025)."""
 
-    family = "topk-skip-transcoder"
     has_skip = True

@@ -1,16 +1,24 @@
-"""Gates: from rows and encoder to Codes. Each is one registered module."""
+"""Gates: from rows and encoder to active features. Each is one registered module."""
 
 from typing import Any
 
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from sparse_kernels import encode_topk
 from workbench.core import Codes, register
 
+from .active import Active
+from .objective import Objective
+
+Terms = dict[str, Float[Tensor, ""]]
+"""Loss terms by name, weights included: they are added to the fraction of variance unexplained."""
+
 
 class Gate(nn.Module):
-    """Chooses the active features of every row; a gate with a threshold holds it as a parameter.
+    """Chooses the active features of every row; a gate with a threshold holds it as parameter or buffer.
+
+    `forward` is inference: each row by itself. `learn` is one batch of training.
 
     Args:
         config: the settings of the dictionary that the gate belongs to.
@@ -20,7 +28,26 @@ class Gate(nn.Module):
         super().__init__()
 
     def forward(self, x: Float[Tensor, "n d"], weight: Float[Tensor, "f d"], bias: Float[Tensor, " f"]) -> Codes:
+        """The codes of every row."""
         raise NotImplementedError
+
+    def learn(
+        self, x: Float[Tensor, "n d"], weight: Float[Tensor, "f d"], bias: Float[Tensor, " f"], objective: Objective
+    ) -> tuple[Active, Terms]:
+        """The activations of a training batch, and what the gate adds to the loss."""
+        return self(x, weight, bias), {}
+
+    def calibrate_(self, x: Float[Tensor, "n d"], weight: Float[Tensor, "f d"], bias: Float[Tensor, " f"]) -> None:
+        """Set thresholds from the rows that training starts from."""
+
+    def shift_(self, shift: Float[Tensor, " f"]) -> None:
+        """The units of the inputs have changed: W x alone has grown by this; W x + b has not."""
+
+    def readers(
+        self, weight: Float[Tensor, "m d"], bias: Float[Tensor, " m"], index: Int[Tensor, " m"] | slice
+    ) -> tuple[Float[Tensor, "m d"], Float[Tensor, " m"]]:
+        """Row and bias that an active feature's value is linear in, from its encoder row and bias."""
+        return weight, bias
 
 
 @register("gate", "topk")

@@ -67,10 +67,21 @@ def test_layers_against_the_formulas(result, dictionaries, rows):
             assert record["fvu"] == pytest.approx(record["fvu_all_rows"])
             cosine = torch.cosine_similarity(out, y).mean()
             assert record["cosine"] == pytest.approx(float(cosine), rel=1e-4)
+            assert record["mse"] == pytest.approx(float((out - y).square().mean()), rel=1e-4)
+            slope = torch.linalg.lstsq(out.flatten()[:, None], y.flatten()[:, None]).solution
+            assert record["shrinkage"] == pytest.approx(float(slope), rel=1e-4)
+            assert record["norm_ratio"] == pytest.approx(float((out.norm(dim=1) / norm).mean()), rel=1e-4)
+            assert record["cosine_affine"] != record["cosine"]
+            for key in ("fvu", "mse", "cosine", "shrinkage", "norm_ratio", "l0"):
+                assert record[f"{key}_low"] <= record[key] <= record[f"{key}_high"]
         codes = dictionary.encode(rows)
         assert record["l0"] == pytest.approx(float(codes.l0().double().mean()))
         fired = codes.dense().ne(0).any(0)
         assert record["dead_share"] == pytest.approx(1 - float(fired.double().mean()))
+        dense = codes.dense().ne(0).double().mean(0) > 0.1
+        assert record["dense_share"] == pytest.approx(float(dense.double().mean()))
+        bins = [row for row in result.tables["density"] if row["site"] == record["site"]]
+        assert sum(row["features"] for row in bins) == dictionary.width
         assert record["rows"] == len(y)
 
 
@@ -95,6 +106,14 @@ def test_splice_against_a_loop_over_positions(result, model, dictionaries, text)
         assert records[name]["n"] == len(losses)
     assert records["dictionary"]["kl"] == pytest.approx(float(torch.stack(divergence).mean()), rel=1e-3)
     assert records["model"]["kl"] == 0
+    assert records["model"]["kl_recovered_mean"] == records["model"]["kl_recovered_zero"] == 1
+    for ablation in ("mean", "zero"):
+        ablated, model_ce = records[ablation]["ce"], records["model"]["ce"]
+        wanted = (ablated - records["dictionary"]["ce"]) / (ablated - model_ce)
+        if ablated > model_ce:
+            assert records["dictionary"][f"ce_recovered_{ablation}"] == pytest.approx(wanted)
+        wanted = 1 - records["dictionary"]["kl"] / records[ablation]["kl"]
+        assert records["dictionary"][f"kl_recovered_{ablation}"] == pytest.approx(wanted)
 
 
 def test_the_table_names_every_replacement(result):
@@ -104,12 +123,23 @@ def test_the_table_names_every_replacement(result):
         ("dictionary", "all"),
         ("affine", "all"),
         ("mean", "all"),
+        ("zero", "all"),
         ("dictionary", "layer 0"),
         ("dictionary", "layer 1"),
     ]
     assert result.scalars["ce_mean"] == result.tables["splice"][3]["ce"]
     for phrase in ("FVU", "bootstrap", "first 1 position", "n = "):
         assert phrase in " ".join(result.notes)
+
+
+@torch.no_grad()
+def test_zero_ablation_against_edits_by_hand(result, model, dictionaries, text):
+    losses = []
+    for ids, length in zip(text.ids, text.lengths.tolist(), strict=True):
+        edits = [Edit.set(d.writes[0], torch.zeros(24), rows=tuple(range(1, length))) for d in dictionaries.values()]
+        found = model.run(ids[:length].long(), edits).logits[0].log_softmax(1)
+        losses += [-found[t, ids[t + 1].long()] for t in range(1, length - 1)]
+    assert result.scalars["ce_zero"] == pytest.approx(float(torch.stack(losses).mean()), rel=1e-4)
 
 
 def test_an_exact_replacement_changes_nothing(model, text):
@@ -123,7 +153,9 @@ def test_an_exact_replacement_changes_nothing(model, text):
     assert found.scalars["fvu_mean"] == pytest.approx(0, abs=1e-10)
     assert found.scalars["kl_dictionary"] == pytest.approx(0, abs=1e-6)
     assert found.scalars["ce_dictionary"] == pytest.approx(found.scalars["ce_model"], rel=1e-6)
-    assert found.scalars["ce_recovered_against_mean"] == pytest.approx(1)
+    assert found.scalars["kl_recovered_against_mean"] == pytest.approx(1)
+    assert found.scalars["shrinkage_mean"] == pytest.approx(1, rel=1e-5)
+    assert found.scalars["norm_ratio_mean"] == pytest.approx(1, rel=1e-5)
 
 
 def test_the_mean_as_a_prediction_has_fvu_one(model, text, rows):
@@ -169,7 +201,7 @@ def test_cancelled(model, text, dictionaries):
         evaluate(model, dictionaries, text, CONFIG, progress=CancelAfter(0))
     part = evaluate(model, dictionaries, text, CONFIG, progress=CancelAfter(1))
     assert part.partial
-    assert list(part.tables) == ["layers"]
+    assert list(part.tables) == ["layers", "density"]
     part = evaluate(model, dictionaries, text, CONFIG, progress=CancelAfter(4))
     assert part.partial
     assert 0 < part.tables["splice"][0]["n"] < 40

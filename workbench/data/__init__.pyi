@@ -1,6 +1,8 @@
 from .corpus import Corpus as Corpus
 from .pack import PackedText as PackedText, TextTokenizer as TextTokenizer, pack as pack
 from .pack_config import PackConfig as PackConfig
+from .planted_config import BENCH_A as BENCH_A, BENCH_B as BENCH_B, PlantedConfig as PlantedConfig
+from .planted_features import PlantedFeatures as PlantedFeatures, PlantedSample as PlantedSample
 from .tasks import (
     PromptPair as PromptPair,
     Task as Task,

@@ -1,5 +1,6 @@
 """Intervals over documents: rows of one document are not independent, documents nearly are."""
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -21,19 +22,28 @@ class Estimate(NamedTuple):
 
 
 def ratio(
-    numerator: Float[Array, " documents"], denominator: Float[Array, " documents"], config: EvaluateConfig, name: str
+    numerator: Float[Array, " documents"], denominator: Float[Array, " documents"], config: EvaluateConfig
 ) -> Estimate:
-    """sum(numerator) / sum(denominator), with a percentile bootstrap over documents."""
+    """sum(numerator) / sum(denominator), with a percentile bootstrap over documents.
+
+    Every ratio over as many documents sees the same resamples, so that intervals of two dictionaries are paired.
+    """
     total = float(denominator.sum())
     if total <= 0:
         return Estimate(float("nan"), float("nan"), float("nan"))
     value = float(numerator.sum()) / total
     if len(numerator) < 2:
         return Estimate(value, float("nan"), float("nan"))
-    draw = np.random.default_rng(child(config.seed, "bootstrap", name))
-    counts = draw.multinomial(len(numerator), np.full(len(numerator), 1 / len(numerator)), size=config.bootstrap)
+    counts = _resamples(len(numerator), config.bootstrap, config.seed)
     below = counts @ denominator
     resampled = (counts @ numerator)[below > 0] / below[below > 0]
     tail = (1 - config.confidence) / 2
     low, high = np.quantile(resampled, [tail, 1 - tail])
     return Estimate(value, float(low), float(high))
+
+
+@lru_cache(maxsize=4)
+def _resamples(documents: int, count: int, seed: int) -> Float[Array, "count documents"]:
+    """How often each document is drawn in each resample."""
+    draw = np.random.default_rng(child(seed, "bootstrap", documents))
+    return draw.multinomial(documents, np.full(documents, 1 / documents), size=count).astype(float)

@@ -18,6 +18,10 @@ class EvaluateConfig(Config):
         default=0, ge=0, description="also splice every n-th dictionary alone; 0: none alone"
     )
     mean_ablation: bool = Field(default=True, description="also replace every written site by its mean")
+    zero_ablation: bool = Field(default=True, description="also replace every written site by zeros")
+    dense_above: float = Field(
+        default=0.1, gt=0, lt=1, description="a feature active in more than this share of the rows is called dense"
+    )
     bootstrap: int = Field(default=1000, ge=10, description="resamples of the documents for an interval")
     confidence: float = Field(default=0.95, gt=0, lt=1, description="coverage of an interval")
     seed: int = Field(default=0, ge=0, description="seed of the resampling")

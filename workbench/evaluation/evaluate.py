@@ -12,8 +12,9 @@ from workbench.models import HookedModel
 
 from .batches import batches
 from .config import EvaluateConfig
+from .definitions import reconstruction_notes, splice_notes
 from .quality import DICTIONARY, Quality
-from .splice import Replacement, Splice
+from .splice import ABLATIONS, Replacement, Splice
 
 
 def evaluate(
@@ -46,7 +47,7 @@ def evaluate(
     return Result(
         kind="evaluation",
         scalars=_scalars(layers, splice, tuple(controls)),
-        tables={"layers": layers, "splice": splice} if splice else {"layers": layers},
+        tables=_tables(layers, splice, qualities),
         params={**config.model_dump(mode="json"), "controls": sorted(controls), "mask": model.policy.describe()},
         inputs=_inputs(model, dictionaries, text),
         notes=_notes(model, text, config, layers, splice),
@@ -114,7 +115,10 @@ def _replacements(
         if len(members)
     ]
     if config.mean_ablation:
-        found.append(Replacement("mean", means=means))
+        found.append(Replacement("mean", values=means))
+    if config.zero_ablation:
+        zeros = {site: torch.zeros_like(mean) for site, mean in means.items()}
+        found.append(Replacement("zero", values=zeros))
     if config.single_layers_every:
         chosen = list(dictionaries.values())[:: config.single_layers_every]
         found += [Replacement(DICTIONARY, (dictionary,), layer=_layer(dictionary)) for dictionary in chosen]
@@ -126,6 +130,13 @@ def _layer(dictionary: Dictionary) -> int:
     return -1 if layer is None else layer
 
 
+def _tables(
+    layers: list[dict[str, Any]], splice: list[dict[str, Any]], qualities: Sequence[Quality]
+) -> dict[str, list[dict[str, Any]]]:
+    tables = {"layers": layers, "splice": splice} if splice else {"layers": layers}
+    return tables | {"density": [row for quality in qualities for row in quality.density()]}
+
+
 def _scalars(
     layers: Sequence[dict[str, Any]], splice: Sequence[dict[str, Any]], controls: Sequence[str]
 ) -> dict[str, float]:
@@ -133,17 +144,19 @@ def _scalars(
         values = [record[key] for record in layers if key in record]
         return sum(values) / len(values) if values else float("nan")
 
-    keys = ["fvu", *(f"fvu_{name}" for name in controls), "cosine", "l0", "dead_share", "dropped_share"]
+    measures = ["cosine", "mse", "shrinkage", "norm_ratio", "l0", "dead_share", "dense_share", "dropped_share"]
+    keys = ["fvu", *(f"fvu_{name}" for name in controls), *measures]
     scalars = {f"{key}_mean": mean(key) for key in keys if any(key in record for record in layers)}
     whole = {record["variant"]: record for record in splice if record["layer"] is None}
     for name, record in whole.items():
         scalars[f"ce_{name}"] = record["ce"]
         if name != "model":
             scalars[f"kl_{name}"] = record["kl"]
-    if {"model", "mean", DICTIONARY} <= whole.keys():
-        lost = scalars["ce_mean"] - scalars["ce_model"]
-        recovered = scalars["ce_mean"] - scalars[f"ce_{DICTIONARY}"]
-        scalars["ce_recovered_against_mean"] = recovered / lost if lost else float("nan")
+    judged = whole.get(DICTIONARY, {})
+    for key in ("ce_recovered", "kl_recovered"):
+        for ablation in ABLATIONS:
+            if f"{key}_{ablation}" in judged:
+                scalars[f"{key}_against_{ablation}"] = judged[f"{key}_{ablation}"]
     return scalars
 
 
@@ -162,25 +175,12 @@ def _notes(
     splice: Sequence[dict[str, Any]],
 ) -> tuple[str, ...]:
     rows = layers[0]["rows"] if layers else 0
-    notes = [
+    return (
         f"Text: {text.ref.id}, {text.ref.split} documents, {len(text)} sequences; mask: {model.policy.describe()}; "
         f"n = {rows} rows at the first site.",
-        "FVU: squared error over squared deviation from the mean of the same rows, summed over rows and dimensions; "
-        f"rows whose target's norm exceeds {config.outlier_factor:g} medians (median of the first batch) are left out, "
-        "fvu_all_rows keeps them. The mean as a prediction has FVU 1.",
-        "Cosine: mean over the kept rows between target and reconstruction. L0: active features per kept row. "
-        "Dead share: features not active in any row that counts.",
-        f"Intervals: percentile bootstrap over documents, {config.bootstrap} resamples, "
-        f"coverage {config.confidence:g}.",
-    ]
-    if splice:
-        notes.append(
-            "Spliced: every written site replaced by the reconstruction at the positions that count, the model's own "
-            "value elsewhere; outlier rows are replaced too. Cross-entropy (nats) of the next token and KL from the "
-            f"model to the spliced model, at the same positions where a next token exists, n = {splice[0]['n']}; "
-            "`mean` puts the mean over the counted rows of this text there."
-        )
-    return tuple(notes)
+        *reconstruction_notes(config),
+        *(splice_notes(splice[0]["n"]) if splice else ()),
+    )
 
 
 def _check(model: HookedModel, dictionaries: DictionarySet) -> None:

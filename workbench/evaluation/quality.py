@@ -12,6 +12,7 @@ from workbench.dictionaries import Dictionary, median_norm
 
 from .bootstrap import Estimate, ratio
 from .config import EvaluateConfig
+from .firing import Firing
 
 DICTIONARY = "dictionary"
 
@@ -29,7 +30,7 @@ class Quality:
         self.limit: float | None = None
         size = self.judged.sizes[site]
         self._sums = {kept: torch.zeros(documents, size, dtype=torch.float64) for kept in (False, True)}
-        self._fired = torch.zeros(self.judged.width, dtype=torch.bool)
+        self.firing = {name: Firing(dictionary.width) for name, dictionary in variants.items()}
         self._rows: dict[str, list[Tensor]] = {}
 
     @property
@@ -58,11 +59,16 @@ class Quality:
     ) -> None:
         codes = dictionary.encode(inputs)
         out = dictionary.decode(codes)[self.site] + dictionary.bypass(inputs)[self.site]
-        error = (out - target).double().square().sum(1)
-        self._keep(**{f"error/{name}": error, f"cosine/{name}": torch.cosine_similarity(out, target)})
-        if name == DICTIONARY:
-            self._keep(l0=codes.l0())
-            self._fired[codes.index[codes.value != 0].cpu()] = True
+        self.firing[name].add(codes)
+        measured = {
+            "error": (out - target).square().sum(1),
+            "cosine": torch.cosine_similarity(out, target),
+            "inner": (out * target).sum(1),
+            "energy": out.square().sum(1),
+            "norm_ratio": out.norm(dim=1) / target.norm(dim=1).clamp_min(1e-30),
+            "l0": codes.l0(),
+        }
+        self._keep(**{f"{key}/{name}": values for key, values in measured.items()})
 
     def _keep(self, **rows: Tensor) -> None:
         for name, values in rows.items():
@@ -73,7 +79,7 @@ class Quality:
         return (self._sums[False].sum(0) / max(len(self._all("kept")), 1)).float()
 
     def record(self) -> dict[str, Any]:
-        """One row of the table `layers`."""
+        """One row of the table `layers`: the dictionary's measures, then `<measure>_<control>` of every control."""
         kept = self._all("kept")
         record: dict[str, Any] = {
             "layer": self.site.layer,
@@ -82,22 +88,43 @@ class Quality:
             "family": self.judged.family,
         }
         for name in self.variants:
-            record |= self._measures(name, "" if name == DICTIONARY else f"_{name}", kept)
+            suffix = "" if name == DICTIONARY else f"_{name}"
+            record |= {f"{key}{suffix}": value for key, value in self._measures(name, kept).items()}
         return record | {
-            "l0": float(self._all("l0")[kept].double().mean()),
-            "dead_share": float((~self._fired).double().mean()) if len(self._fired) else float("nan"),
             "width": self.judged.width,
             "rows": int(kept.sum()),
             "dropped_share": float((~kept).double().mean()),
         }
 
-    def _measures(self, name: str, suffix: str, kept: Bool[Tensor, " n"]) -> dict[str, float]:
-        filtered, everything = self._fvu(name, kept), self._fvu(name, None)
-        cosine = float(self._all(f"cosine/{name}")[kept].double().mean())
-        found = {f"fvu{suffix}": filtered.value, f"fvu_all_rows{suffix}": everything.value, f"cosine{suffix}": cosine}
-        if not suffix:
-            found |= {"fvu_low": filtered.low, "fvu_high": filtered.high}
-        return found
+    def density(self) -> list[dict[str, Any]]:
+        """The rows of the table `density`: how many features fire how often."""
+        where = {"site": str(self.site), "dictionary": self.judged.name}
+        return [where | row for row in self.firing[DICTIONARY].histogram()]
+
+    def _measures(self, name: str, kept: Bool[Tensor, " n"]) -> dict[str, float]:
+        size = self.judged.sizes[self.site]
+        ones = torch.ones(len(kept), dtype=torch.float64)
+        estimates = {
+            "fvu": self._fvu(name, kept),
+            "mse": self._ratio(f"error/{name}", size * ones, kept),
+            "cosine": self._ratio(f"cosine/{name}", ones, kept),
+            "shrinkage": self._ratio(f"inner/{name}", self._all(f"energy/{name}"), kept),
+            "norm_ratio": self._ratio(f"norm_ratio/{name}", ones, kept),
+            "l0": self._ratio(f"l0/{name}", ones, kept),
+        }
+        found = {"fvu_all_rows": self._fvu(name, None).value}
+        for key, estimate in estimates.items():
+            found |= {key: estimate.value, f"{key}_low": estimate.low, f"{key}_high": estimate.high}
+        firing = self.firing[name]
+        return found | {"dead_share": firing.dead_share, "dense_share": firing.dense_share(self.config.dense_above)}
+
+    def _ratio(self, name: str, below: Float[Tensor, " n"], kept: Bool[Tensor, " n"]) -> Estimate:
+        """Sum of a row's measure over the sum of `below`, over the kept rows."""
+        document = self._all("document")[kept]
+        numerator = self._by_document(document, self._all(name)[kept])
+        denominator = self._by_document(document, below[kept])
+        seen = torch.bincount(document, minlength=self.documents) > 0
+        return ratio(numerator[seen].numpy(), denominator[seen].numpy(), self.config)
 
     def _fvu(self, name: str, kept: Bool[Tensor, " n"] | None) -> Estimate:
         """Squared error over squared deviation from the mean, both summed over rows and dimensions."""
@@ -110,7 +137,7 @@ class Quality:
         deviation = self._by_document(document, square) - 2 * sums @ mean + counts * mean.square().sum()
         seen = counts > 0
         errors = self._by_document(document, error)
-        return ratio(errors[seen].numpy(), deviation[seen].numpy(), self.config, f"fvu/{self.site}")
+        return ratio(errors[seen].numpy(), deviation[seen].numpy(), self.config)
 
     def _by_document(self, document: Int[Tensor, " n"], values: Float[Tensor, " n"]) -> Float[Tensor, " documents"]:
         return torch.zeros(self.documents, dtype=torch.float64).index_add_(0, document, values.double())

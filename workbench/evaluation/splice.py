@@ -13,8 +13,11 @@ from workbench.dictionaries import Dictionary
 from workbench.models import HookedModel
 
 from .batches import TextBatch
-from .bootstrap import ratio
+from .bootstrap import Estimate, ratio
 from .config import EvaluateConfig
+
+ABLATIONS = ("mean", "zero")
+"""Replacements that say nothing of the text: what recovery is measured against."""
 
 
 @dataclass(frozen=True)
@@ -22,20 +25,20 @@ class Replacement:
     """What stands in the model's place in one measurement.
 
     Attributes:
-        variant: `dictionary`, `mean`, or the name of a control.
-        codecs: dictionaries spliced in; means: Site -> the vector put there.
+        variant: `dictionary`, `mean`, `zero`, or the name of a control.
+        codecs: dictionaries spliced in; values: Site -> the vector put there.
         layer: the only layer replaced, None when all are.
     """
 
     variant: str
     codecs: tuple[Dictionary, ...] = ()
-    means: Mapping[Site, Float[Tensor, " d"]] | None = None
+    values: Mapping[Site, Float[Tensor, " d"]] | None = None
     layer: int | None = None
 
     def edits(self, mask: Bool[Tensor, "b t"]) -> list[Edit]:
         """The replacement at the positions that count; elsewhere the model stays as it is."""
         spliced = [Edit.through(codec, rows=mask) for codec in self.codecs]
-        return spliced + [Edit.set(site, mean, rows=mask) for site, mean in (self.means or {}).items()]
+        return spliced + [Edit.set(site, value, rows=mask) for site, value in (self.values or {}).items()]
 
 
 class Splice:
@@ -100,10 +103,24 @@ class Splice:
     def _record(self, variant: str, layer: int | None, where: str, ce: Tensor, kl: Tensor | None) -> dict[str, Any]:
         seen = self._n > 0
         n = self._n[seen].numpy()
-        loss = ratio(ce[seen].numpy(), n, self.config, "cross-entropy")
-        record = {"variant": variant, "replaced": where, "layer": layer, "ce": loss.value}
-        record |= {"ce_low": loss.low, "ce_high": loss.high}
-        divergence = None if kl is None else ratio(kl[seen].numpy(), n, self.config, "kl")
-        for key, value in zip(("kl", "kl_low", "kl_high"), divergence or (0.0, 0.0, 0.0), strict=True):
-            record[key] = value
+        found = {"ce": ratio(ce[seen].numpy(), n, self.config)}
+        found["kl"] = Estimate(0.0, 0.0, 0.0) if kl is None else ratio(kl[seen].numpy(), n, self.config)
+        if layer is None and variant not in ABLATIONS:
+            found |= self._recovered(ce, torch.zeros_like(ce) if kl is None else kl)
+        record: dict[str, Any] = {"variant": variant, "replaced": where, "layer": layer}
+        for key, estimate in found.items():
+            record |= {key: estimate.value, f"{key}_low": estimate.low, f"{key}_high": estimate.high}
         return record | {"n": int(n.sum()), "documents": int(seen.sum())}
+
+    def _recovered(self, ce: Tensor, kl: Tensor) -> dict[str, Estimate]:
+        """Share of an ablation's damage that is undone, for every ablation that was measured."""
+        seen, found = self._n > 0, {}
+        for number, replacement in enumerate(self.replacements):
+            if replacement.variant not in ABLATIONS or replacement.layer is not None:
+                continue
+            ablated, divergence = self._ce[number + 1][seen], self._kl[number][seen]
+            damage = (ablated - self._ce[0][seen]).numpy()
+            found[f"ce_recovered_{replacement.variant}"] = ratio((ablated - ce[seen]).numpy(), damage, self.config)
+            undone = (divergence - kl[seen]).numpy()
+            found[f"kl_recovered_{replacement.variant}"] = ratio(undone, divergence.numpy(), self.config)
+        return found

@@ -36,6 +36,12 @@ def selection(k: int, width: int) -> Launch:
     return Launch({"K": kept, "CHUNK": chunk}, warps=4 if chunk <= 1024 else 8)
 
 
+def passing(width: int) -> Launch:
+    """`count_above`, `write_above`: chunks of 1024 scores, 8 to a thread."""
+    chunk = max(32, min(1024, power_of_two(width)))
+    return Launch({"CHUNK": chunk}, warps=max(1, chunk // 256))
+
+
 def rows_of(d: int, k: int) -> Launch:
     """`gather_sum`, `gather_dot`, `scatter_sum`: a patch of rows x columns, 16 elements to a thread."""
     columns = min(256, max(16, power_of_two(d)))
@@ -52,4 +58,4 @@ def score_width(rows: int, features: int) -> int:
 def start(kernel: Any, grid: tuple[int, ...], first: Tensor, *operands: object, **options: object) -> None:
     """Launch on the device that holds the operands, which need not be the current one."""
     with torch.cuda.device_of(first):
-        kernel[grid](first, *operands, **options)
+        kernel[grid](first, *operands, enable_fp_fusion=True, **options)

@@ -9,7 +9,7 @@ from training.planted_rows import planted_pair
 from workbench.core import ArtifactError, Codes, Config, ConfigError, Edit, Site, get, names
 from workbench.dictionaries import Dictionary, Scale, load_dictionary, make_dictionary
 
-D, LAYER = 16, 1
+D, LAYERS = 16, (1, 2, 3)
 SMALL = {"d_sae": 48, "k": 4, "l1": 0.02}
 
 
@@ -25,6 +25,12 @@ def data_for(dictionary: Dictionary, rows: int = 400, seed: int = 0) -> dict[Sit
     return data | {site: y for site in dictionary.writes if site not in data}
 
 
+def sites_of(kind: type[Dictionary], *layers: int) -> tuple[dict[Site, int], dict[Site, int]]:
+    """The sites of a kind, with sizes: of all these layers if it spans layers, else of the first."""
+    reads, writes = kind.default_sites(*(layers if kind.spans_layers else layers[:1]))
+    return dict.fromkeys(reads, D), dict.fromkeys(writes, D)
+
+
 @pytest.fixture(params=names("dictionary"))
 def kind(request) -> type[Dictionary]:
     return get("dictionary", request.param)
@@ -36,10 +42,7 @@ def dictionary(kind) -> Dictionary:
 
 
 def new(kind: type[Dictionary], seed: int = 0) -> Dictionary:
-    reads, writes = kind.default_sites(LAYER)
-    made = make_dictionary(
-        kind.family, small_config(kind), dict.fromkeys(reads, D), dict.fromkeys(writes, D), name=f"test/{reads[0]}"
-    )
+    made = make_dictionary(kind.family, small_config(kind), *sites_of(kind, *LAYERS), name="test/one")
     made.initialise(data_for(made), seed)
     return made
 
@@ -194,14 +197,15 @@ def half_model():
 
 def test_spliced_into_a_half_precision_model_keeps_the_streams_dtype(kind, half_model):
     d, ids = half_model.shape.d_model, random_ids()
-    reads, writes = kind.default_sites(0)
-    made = make_dictionary(kind.family, small_config(kind), dict.fromkeys(reads, d), dict.fromkeys(writes, d))
+    reads, writes = (dict.fromkeys(sites, d) for sites in sites_of(kind, 0, 1))
+    made = make_dictionary(kind.family, small_config(kind), reads, writes)
     found = half_model.capture(ids, made.sizes)
     rows = {site: x.flatten(0, 1).float() for site, x in found.items()}
     made.initialise(rows, 0)
     with torch.no_grad():
-        run = half_model.run(ids, [Edit.through(made)], sites=writes)
-        wanted = made(rows)
+        run = half_model.run(ids, [Edit.through(made)], sites=tuple(made.sizes))
+        read = {site: run.activations[site].flatten(0, 1) for site in reads if site not in writes}
+        wanted = made({**rows, **read})
     assert run.logits is not None
     assert run.logits.dtype == torch.bfloat16
     for site in writes:

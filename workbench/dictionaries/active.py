@@ -1,5 +1,6 @@
 """Active features, dense while everything is needed or sparse as Codes: how they are chosen and decoded."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
@@ -65,6 +66,15 @@ def part(codes: Codes, first: int, last: int) -> Codes:
         before = torch.cat([codes.offsets.new_zeros(1), kept.cumsum(0)])
         counts = before[codes.offsets].diff()
     return replace(codes, index=codes.index[kept], value=codes.value[kept], offsets=offsets(counts))
+
+
+def join(several: Sequence[Codes]) -> Codes:
+    """Codes of the same rows side by side, as padded rows where there are several."""
+    if len(several) == 1:
+        return several[0]
+    padded = [codes.padded() for codes in several]
+    index, value = (torch.cat([getattr(codes, name) for codes in padded], 1) for name in ("index", "value"))
+    return Codes(index, value, several[0].width)
 
 
 def features_active(active: Active) -> Bool[Tensor, " f"]:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from workbench.core import (
@@ -50,6 +50,8 @@ class Dictionary(nn.Module):
 
     family: ClassVar[str]
     config_class: ClassVar[type[Config]]
+    spans_layers: ClassVar[bool] = False
+    """Whether one dictionary serves several layers; else there is one for each."""
     sparsity: float
     """Share of the sparsity penalty in force; the training loop raises it from 0 to 1."""
 
@@ -71,8 +73,8 @@ class Dictionary(nn.Module):
         self.rows_since_fired: Tensor
 
     @classmethod
-    def default_sites(cls, layer: int) -> tuple[tuple[Site, ...], tuple[Site, ...]]:
-        """The Sites that this kind reads and writes at a layer when nobody names others."""
+    def default_sites(cls, *layers: int) -> tuple[tuple[Site, ...], tuple[Site, ...]]:
+        """The Sites that this kind reads and writes at some layers when nobody names others."""
         raise NotImplementedError
 
     @property
@@ -92,6 +94,12 @@ class Dictionary(nn.Module):
         """What passes beside the features; zeros unless the kind has a skip connection."""
         rows = self._input(inputs, self.reads[0])
         return {site: rows.new_zeros(rows.shape[0], self.sizes[site]) for site in self.writes}
+
+    def reconstruct_at(
+        self, codes: Codes, inputs: Mapping[Site, Float[Tensor, "n d"]], site: Site
+    ) -> Float[Tensor, "n d"]:
+        """The reconstruction at one Site, from the codes and inputs met so far in a forward pass."""
+        return self.decode(codes)[site] + self.bypass(inputs)[site]
 
     def forward(self, inputs: Mapping[Site, Float[Tensor, "n d"]]) -> dict[Site, Float[Tensor, "n d"]]:
         """The reconstruction: decode + bypass."""
@@ -143,9 +151,12 @@ class Dictionary(nn.Module):
 
     def note_firing(self, active: Active) -> None:
         """Count the rows since each feature was last active."""
-        with torch.no_grad():
-            self.rows_since_fired.add_(len(active))
-            self.rows_since_fired.masked_fill_(features_active(active), 0)
+        self._note_features(len(active), features_active(active))
+
+    @torch.no_grad()
+    def _note_features(self, rows: int, active: Bool[Tensor, " f"]) -> None:
+        self.rows_since_fired.add_(rows)
+        self.rows_since_fired.masked_fill_(active, 0)
 
     def _input(self, inputs: Mapping[Site, Tensor], site: Site) -> Float[Tensor, "n d"]:
         try:

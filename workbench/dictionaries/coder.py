@@ -97,11 +97,7 @@ class Coder(Dictionary):
     @torch.no_grad()
     def rescale_(self, scales: Mapping[Site, Scale]) -> None:
         source, target = scales[self.reads[0]], scales[self.writes[0]]
-        encoder = self.W_enc.double() * source.factor
-        shift = encoder @ source.mean.double()
-        self.b_enc.copy_(self.b_enc.double() - shift)
-        self.W_enc.copy_(encoder)
-        self.gate.shift_(shift)
+        self.gate.shift_(source.absorb_in_reader_(self.W_enc, self.b_enc))
         self.W_dec.copy_(self.W_dec.double() / target.factor)
         bias = self.b_dec.double() / target.factor + target.mean.double()
         if self.W_skip is not None:
@@ -126,17 +122,17 @@ class SAE(Coder):
     """Sparse autoencoder: it writes where it reads."""
 
     @classmethod
-    def default_sites(cls, layer: int) -> tuple[tuple[Site, ...], tuple[Site, ...]]:
-        site = Site("resid_post", layer)
-        return (site,), (site,)
+    def default_sites(cls, *layers: int) -> tuple[tuple[Site, ...], tuple[Site, ...]]:
+        sites = tuple(Site("resid_post", layer) for layer in layers)
+        return sites, sites
 
 
 class Transcoder(Coder):
     """From the MLP's input to its output (Dunefsky et al. 2024)."""
 
     @classmethod
-    def default_sites(cls, layer: int) -> tuple[tuple[Site, ...], tuple[Site, ...]]:
-        return (Site("mlp_in", layer),), (Site("mlp_out", layer),)
+    def default_sites(cls, *layers: int) -> tuple[tuple[Site, ...], tuple[Site, ...]]:
+        return tuple(Site("mlp_in", layer) for layer in layers), tuple(Site("mlp_out", layer) for layer in layers)
 
 
 class SkipTranscoder(Transcoder):

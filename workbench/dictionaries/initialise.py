@@ -38,6 +38,19 @@ class Scale:
         """Bring rows into these units, in place."""
         return rows.sub_(self.mean).mul_(self.factor)
 
+    def absorb_in_reader_(self, weight: Float[Tensor, "f d"], bias: Float[Tensor, " f"]) -> Float[Tensor, " f"]:
+        """Make weight x + bias read raw rows; returns what weight x alone has grown by."""
+        wide = weight.double() * self.factor
+        shift = wide @ self.mean.double()
+        bias.copy_(bias.double() - shift)
+        weight.copy_(wide)
+        return shift
+
+    def absorb_in_writer_(self, weight: Float[Tensor, "f d"], bias: Float[Tensor, " d"]) -> None:
+        """Make weight^T a + bias write raw rows."""
+        weight.copy_(weight.double() / self.factor)
+        bias.copy_(bias.double() / self.factor + self.mean.double())
+
 
 class Affine(NamedTuple):
     """y = weight x + bias."""

@@ -40,6 +40,10 @@ class Objective:
         out = decode(active, self.decoder) + self.base
         return (out - self.target).square().sum() / self.total
 
+    def through(self, decoder: Float[Tensor, "f d"]) -> "Objective":
+        """The same with another decoder."""
+        return replace(self, decoder=decoder)
+
     def frozen(self) -> "Objective":
         """The same with no gradient to decoder and affine path."""
         return replace(self, decoder=self.decoder.detach(), base=self.base.detach())

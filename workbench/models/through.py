@@ -36,10 +36,9 @@ class Passage:
         if self.codes is None or self._plain is None:
             reads = ", ".join(map(str, self.codec.reads))
             raise SiteError(f"{self.codec.name} writes {site} before any of its reads", f"it reads {reads}")
-        bypass = self._part(self.codec.bypass(self._inputs), site)
-        new = self._part(self.codec.decode(self.codes), site) + bypass
+        new = self._reconstruct(self.codes, site)
         if self.edit.keep_error:
-            plain = self._part(self.codec.decode(self._plain), site) + bypass if self.edit.tweaks else new
+            plain = self._reconstruct(self._plain, site) if self.edit.tweaks else new
             new = new + (take(x, site, self.rows) - plain)
         return put(x, site, self.rows, new)
 
@@ -62,6 +61,13 @@ class Passage:
             self.losses = {
                 f"{self.codec.name}.{key}": loss for key, loss in auxiliary(self._inputs, self._plain).items()
             }
+
+    def _reconstruct(self, codes: Codes, site: Site) -> Tensor:
+        """Decode and bypass at one site; a codec of many layers knows how without decoding into the others."""
+        at = getattr(self.codec, "reconstruct_at", None)
+        if at is not None:
+            return at(codes, self._inputs, site)
+        return self._part(self.codec.decode(codes), site) + self._part(self.codec.bypass(self._inputs), site)
 
     def _part(self, parts: dict[Site, Tensor], site: Site) -> Tensor:
         if site not in parts:

@@ -13,45 +13,57 @@ from sparse_kernels.operands import check_codes
 
 
 def decode(
-    index: Int[Tensor, "n k"],
-    value: Float[Tensor, "n k"],
+    index: Int[Tensor, "*codes"],
+    value: Float[Tensor, "*codes"],
     weight: Float[Tensor, "f d"],
+    offsets: Int[Tensor, " n+1"] | None = None,
     *,
     backend: Backend = "auto",
 ) -> Float[Tensor, "n d"]:
-    """out[i] = sum over j of value[i, j] * weight[index[i, j]].
+    """out[i] = sum over row i's entries of value * weight[index].
 
+    index and value are [n k], or ragged: [m], row i's entries from offsets[i] to offsets[i + 1].
     A feature that occurs twice in a row counts twice. Gradients reach value and weight, the same on every
     run; second derivatives exist on the reference only. float16 and bfloat16 compute in float32.
 
-    Raises: KernelError for operands that do not fit one another; on a CPU also for an index outside weight.
+    Raises: KernelError for operands that do not fit one another; on a CPU also for an index outside weight
+    and for offsets that do not rise from 0 to m.
     """
-    check_codes(index, value, weight)
+    check_codes(index, value, weight, offsets)
     chosen = choose_backend(backend, weight, weight.shape[0])
     if chosen == "reference" or 0 in index.shape or 0 in weight.shape:
-        return reference.decode(index, value, weight)
-    return _Decode.apply(index, value, weight, chosen)  # pyright: ignore[reportReturnType]
+        return reference.decode(index, value, weight, offsets)
+    return _Decode.apply(index, value, weight, offsets, chosen)  # pyright: ignore[reportReturnType]
 
 
 class _Decode(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, index: Tensor, value: Tensor, weight: Tensor, chosen: Chosen) -> Tensor:
+    def forward(
+        ctx: Any, index: Tensor, value: Tensor, weight: Tensor, offsets: Tensor | None, chosen: Chosen
+    ) -> Tensor:
         operations = native_operations(chosen)
-        index = index if index.dtype == torch.int64 and index.is_contiguous() else index.long().contiguous()
-        ctx.save_for_backward(index, value, weight)
+        index = _counting(index)
+        offsets = None if offsets is None else _counting(offsets)
+        ctx.save_for_backward(index, value, weight, offsets)
         ctx.operations = operations
-        out = operations.gather_sum(index, value.float().contiguous(), weight.float().contiguous())
+        out = operations.gather_sum(index, value.float().contiguous(), weight.float().contiguous(), offsets)
         return out.to(weight.dtype)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
-        index, value, weight = ctx.saved_tensors
+        index, value, weight, offsets = ctx.saved_tensors
         gradient = upstream.float().contiguous()
         to_value = to_weight = None
         if ctx.needs_input_grad[1]:
-            to_value = ctx.operations.gather_dot(index, gradient, weight.float().contiguous()).to(value.dtype)
+            dots = ctx.operations.gather_dot(index, gradient, weight.float().contiguous(), offsets)
+            to_value = dots.to(value.dtype)
         if ctx.needs_input_grad[2]:
-            rows, _ = ctx.operations.scatter_sum(index, value.float().contiguous(), gradient, weight.shape[0])
+            wide = value.float().contiguous()
+            rows, _ = ctx.operations.scatter_sum(index, wide, gradient, weight.shape[0], offsets)
             to_weight = rows.to(weight.dtype)
-        return None, to_value, to_weight, None
+        return None, to_value, to_weight, None, None
+
+
+def _counting(index: Tensor) -> Tensor:
+    return index if index.dtype == torch.int64 and index.is_contiguous() else index.long().contiguous()

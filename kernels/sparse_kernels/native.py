@@ -10,18 +10,29 @@ from sparse_kernels.dispatch import Chosen
 
 @runtime_checkable
 class NativeOperations(Protocol):
-    """float32, contiguous, int64 indices; no checks, no autograd."""
+    """float32, contiguous, int64 indices; no checks, no autograd.
+
+    Codes are [n k] without offsets, and [m] with offsets [n + 1].
+    """
 
     def encode_topk(
-        self, x: Tensor, weight: Tensor, bias: Tensor | None, k: int, relu: bool
+        self, x: Tensor, weight: Tensor, bias: Tensor | None, k: int, relu: bool, groups: int
     ) -> tuple[Tensor, Tensor]: ...
 
-    def gather_sum(self, index: Tensor, value: Tensor, weight: Tensor) -> Tensor: ...
+    def encode_batch_topk(
+        self, x: Tensor, weight: Tensor, bias: Tensor | None, k: int
+    ) -> tuple[Tensor, Tensor, Tensor]: ...
 
-    def gather_dot(self, index: Tensor, source: Tensor, weight: Tensor) -> Tensor: ...
+    def encode_threshold(
+        self, x: Tensor, weight: Tensor, bias: Tensor | None, cutoffs: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]: ...
+
+    def gather_sum(self, index: Tensor, value: Tensor, weight: Tensor, offsets: Tensor | None) -> Tensor: ...
+
+    def gather_dot(self, index: Tensor, source: Tensor, weight: Tensor, offsets: Tensor | None) -> Tensor: ...
 
     def scatter_sum(
-        self, index: Tensor, coefficient: Tensor, source: Tensor, features: int
+        self, index: Tensor, coefficient: Tensor, source: Tensor, features: int, offsets: Tensor | None
     ) -> tuple[Tensor, Tensor]: ...
 
 

@@ -46,16 +46,41 @@ def check_encoder(x: Tensor, weight: Tensor, bias: Tensor | None) -> None:
     check_like("bias", bias, "x", x)
 
 
-def check_k(k: int, features: int) -> None:
+def check_k(k: int, features: int, whose: str = "the features of weight") -> None:
     if isinstance(k, bool) or not isinstance(k, int):
         raise KernelError(f"k: wanted a whole number; found {k!r}")
     if not 1 <= k <= features:
-        raise KernelError(f"k: wanted 1 to {features} (the features of weight); found {k}")
+        raise KernelError(f"k: wanted 1 to {features} ({whose}); found {k}")
 
 
-def check_codes(index: Tensor, value: Tensor, weight: Tensor) -> None:
-    """index [n k] and value [n k] address rows of weight [f d]."""
-    check_matrix("value", value, "[n, k]")
+def check_groups(groups: int, features: int) -> None:
+    """`groups` equal groups of features."""
+    if isinstance(groups, bool) or not isinstance(groups, int):
+        raise KernelError(f"groups: wanted a whole number; found {groups!r}")
+    if groups < 1 or features % groups:
+        raise KernelError(f"groups: wanted a divisor of {features} (the features of weight); found {groups}")
+
+
+def check_threshold(threshold: float | Tensor, x: Tensor, weight: Tensor) -> None:
+    """A number, or a tensor of one number or one for each feature."""
+    if not isinstance(threshold, Tensor):
+        if isinstance(threshold, bool) or not isinstance(threshold, int | float):
+            raise KernelError(f"threshold: wanted a number or a tensor [{weight.shape[0]}]; found {threshold!r}")
+        return
+    if threshold.shape not in ((), (weight.shape[0],)):
+        raise KernelError(
+            f"threshold: wanted a number or [{weight.shape[0]}] to fit weight {describe(weight)}; "
+            f"found {describe(threshold)}"
+        )
+    check_like("threshold", threshold, "x", x)
+
+
+def check_codes(index: Tensor, value: Tensor, weight: Tensor, offsets: Tensor | None = None) -> None:
+    """index and value, [n k] or with offsets [m], address rows of weight [f d]."""
+    if offsets is None:
+        check_matrix("value", value, "[n, k]")
+    else:
+        _check_ragged(value, offsets)
     check_matrix("weight", weight, "one row for each feature, [f, d]")
     check_like("value", value, "weight", weight)
     if index.dtype not in INTEGERS:
@@ -69,4 +94,20 @@ def check_codes(index: Tensor, value: Tensor, weight: Tensor) -> None:
         if low < 0 or high >= weight.shape[0]:
             raise KernelError(
                 f"index: wanted features 0 to {weight.shape[0] - 1} of weight {describe(weight)}; found {low} to {high}"
+            )
+
+
+def _check_ragged(value: Tensor, offsets: Tensor) -> None:
+    if value.ndim != 1 or value.dtype not in FLOATS:
+        raise KernelError(f"value: wanted a floating dtype and [m] to go with offsets; found {describe(value)}")
+    if offsets.ndim != 1 or not len(offsets) or offsets.dtype not in INTEGERS:
+        raise KernelError(f"offsets: wanted [n + 1] of int64 or int32; found {describe(offsets)}")
+    if offsets.device != value.device:
+        raise KernelError(f"offsets: wanted the device of value ({value.device}); found {describe(offsets)}")
+    if offsets.device.type == "cpu":
+        first, last = int(offsets[0]), int(offsets[-1])
+        if first != 0 or last != len(value) or bool((offsets.diff() < 0).any()):
+            raise KernelError(
+                f"offsets: wanted numbers that rise from 0 to {len(value)} (the entries of value); "
+                f"found {first} to {last}"
             )

@@ -4,13 +4,13 @@ import pytest
 import torch
 
 from sparse_kernels import encode_topk
-from sparse_kernels.cpu import encoder
+from sparse_kernels.cpu import rough
 from sparse_kernels.cpu.workspace import GradientPool, workspace
 
 
 @pytest.mark.parametrize("bfloat16", [True, False])
 def test_encoding_holds_little_however_many_features(bfloat16: bool, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(encoder, "multiplies_bfloat16", lambda: bfloat16)
+    monkeypatch.setattr(rough, "multiplies_bfloat16", lambda: bfloat16)
     held = []
     for features in (4096, 20000):
         workspace.clear()

@@ -7,13 +7,13 @@ from hypothesis import given, settings, strategies as st
 from operand_cases import Encoder, encoders
 
 from sparse_kernels import encode_topk, reference
-from sparse_kernels.cpu import encoder
+from sparse_kernels.cpu import encoder, rough
 
 
 def _screen(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, k: int):
     index = torch.full((len(x), k), -1)
     value = torch.full((len(x), k), float("nan"))
-    failed = encoder._screen(x, weight, bias, encoder._lengths(weight), index, value)
+    failed = encoder._screen(x, weight, bias, rough.lengths(weight), index, value)
     settled = torch.ones(len(x), dtype=torch.bool)
     settled[failed] = False
     return index, value, settled
@@ -62,16 +62,14 @@ def test_the_bound_holds_and_is_not_far_off():
     x, weight = torch.randn(50, 64, generator=generator), torch.randn(300, 64, generator=generator)
     bias = torch.randn(300, generator=generator)
     exact = x.double() @ weight.double().T + bias.double()
-    rough = torch.cat(
-        [torch.from_numpy(t.copy()).view(torch.bfloat16) for _, t in encoder._rough_tiles(x, weight, bias)], 1
-    )
-    bounds = encoder._rounding_bounds(x, encoder._lengths(weight), float(bias.abs().max()))
-    error = (rough.double() - exact).abs() - rough.double().abs() * 2.0**-7
+    found = torch.cat([torch.from_numpy(t.copy()).view(torch.bfloat16) for _, t in rough.tiles(x, weight, bias)], 1)
+    bounds = rough.rounding_bounds(x, rough.lengths(weight), float(bias.abs().max()))
+    error = (found.double() - exact).abs() - found.double().abs() * 2.0**-7
     assert (error.numpy() <= bounds[:, None]).all()
     assert bounds.max() < 0.1 * float(exact.std()) * np.sqrt(64)
 
 
-@pytest.mark.skipif(not encoder.multiplies_bfloat16(), reason="this processor has no bfloat16 products")
+@pytest.mark.skipif(not rough.multiplies_bfloat16(), reason="this processor has no bfloat16 products")
 @pytest.mark.parametrize("kind", ["settled", "mixed", "hopeless"])
 def test_encode_is_the_same_with_and_without_screening(kind: str, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(encoder, "PROBE", 300)
@@ -84,14 +82,14 @@ def test_encode_is_the_same_with_and_without_screening(kind: str, monkeypatch: p
     if kind == "hopeless":
         bias -= 200
     screened = encode_topk(x, weight, bias, 20, backend="cpu")
-    monkeypatch.setattr(encoder, "multiplies_bfloat16", lambda: False)
+    monkeypatch.setattr(rough, "multiplies_bfloat16", lambda: False)
     whole = encode_topk(x, weight, bias, 20, backend="cpu")
     assert torch.equal(screened[0], whole[0])
     torch.testing.assert_close(screened[1], whole[1], rtol=0, atol=0, equal_nan=True)
 
 
 def test_a_batch_that_cannot_be_screened_stops_trying(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(encoder, "multiplies_bfloat16", lambda: True)
+    monkeypatch.setattr(rough, "multiplies_bfloat16", lambda: True)
     monkeypatch.setattr(encoder, "PROBE", 128)
     calls: list[int] = []
     original = encoder._screen

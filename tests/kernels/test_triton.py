@@ -17,8 +17,8 @@ SHARED = {80: 163 << 10, 90: 227 << 10}
 """Bytes of shared memory that one program may ask for."""
 
 
-def test_kernels_agree_with_the_references():
-    script = Path(__file__).parent / "interpreted" / "agreement.py"
+@pytest.mark.parametrize("script", sorted((Path(__file__).parent / "interpreted").glob("*.py")), ids=lambda p: p.stem)
+def test_kernels_agree_with_the_references(script: Path):
     environment = os.environ | {"TRITON_INTERPRET": "1"}
     environment.pop("WORKBENCH_KERNELS", None)
     run = subprocess.run(

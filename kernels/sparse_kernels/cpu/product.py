@@ -63,10 +63,14 @@ def tile_width(rows: int, size: int) -> int:
     return max(512, (4 << 20) // (size * max(rows, 1)) // 256 * 256)
 
 
-def score_tiles(x: Tensor, weight: Tensor, bias: Tensor | None) -> Iterator[tuple[int, Tensor]]:
-    """(first feature, scores [n, tile]) in rising order; a tile is overwritten by the next."""
+def score_tiles(x: Tensor, weight: Tensor, bias: Tensor | None, multiple: int = 1) -> Iterator[tuple[int, Tensor]]:
+    """(first feature, scores [n, tile]) in rising order; a tile is overwritten by the next.
+
+    Tiles are as wide as a multiple of `multiple` allows.
+    """
     onednn = prefers_onednn()
     width = tile_width(len(x), size=4)
+    width = max(multiple, width // multiple * multiple)
     for first in range(0, weight.shape[0], width):
         rows = weight[first : first + width]
         offset = None if bias is None else bias[first : first + width]

@@ -32,7 +32,7 @@ def buffer_width(k: int) -> int:
 
 
 @njit(cache=_CACHE, nogil=True, fastmath={"reassoc", "nsz", "contract"})
-def _dot(left, right):
+def dot(left, right):
     total = np.float32(0)
     for at in range(left.shape[0]):
         total += left[at] * right[at]
@@ -53,8 +53,8 @@ def norms(matrix, lengths, residuals, start, stop):
     scratch = np.empty(matrix.shape[1], np.float32)
     for row in range(start, stop):
         _residuals(matrix[row], scratch)
-        lengths[row] = np.sqrt(_dot(matrix[row], matrix[row]))
-        residuals[row] = np.sqrt(_dot(scratch, scratch))
+        lengths[row] = np.sqrt(dot(matrix[row], matrix[row]))
+        residuals[row] = np.sqrt(dot(scratch, scratch))
 
 
 @njit(cache=_CACHE, nogil=True, parallel=True)
@@ -188,7 +188,7 @@ def _compute(x, weight, bias, keys, counts, begins, owners, places, start, stop,
     for entry in range(total):
         row, at = owners[entry], places[entry]
         feature = LOW - (keys[row, at] & LOW)
-        value[0] = _dot(x[row], weight[feature]) + bias[feature]
+        value[0] = dot(x[row], weight[feature]) + bias[feature]
         keys[row, at] = rank_key(word[0], value[0], feature)
 
 

@@ -49,6 +49,12 @@ def rows_of(d: int, k: int) -> Launch:
     return Launch({"SLOTS": slots, "COLUMNS": columns}, warps=max(1, min(8, slots * columns // 512)))
 
 
+def row_blocks(d: int) -> Launch:
+    """`row_sparse_adam`, `unit_norm`, `remove_radial`: stretches of one row, 4 elements to a thread."""
+    columns = min(1024, max(32, power_of_two(d)))
+    return Launch({"COLUMNS": columns}, warps=max(1, columns // 128))
+
+
 def score_width(rows: int, features: int) -> int:
     """Features of a tile: as many as fit SCORE_BYTES, in whole chunks of 1024."""
     fitting = SCORE_BYTES // (4 * max(rows, 1)) // 1024 * 1024

@@ -71,6 +71,8 @@ def compare(
     records: list[dict[str, Any]] = []
     stopped = False
     for comparison in comparisons:
+        if stopped := progress.cancelled():
+            break
         rounds = min(config.rounds, comparison.rounds or config.rounds)
         progress.phase(f"{comparison.operation}, {comparison.shape}, {comparison.dtype}", rounds, "rounds")
 

@@ -2,7 +2,7 @@
 
 from typing import Any, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from workbench.core import Config
 
@@ -21,30 +21,46 @@ class BenchConfig(Config):
         if not self.quick:
             return self
         small = {name: value for name, value in self.small().items() if name not in self.model_fields_set}
-        return self.model_copy(update=small)
+        return type(self).parse(self.model_dump(exclude_unset=True) | small)
 
     def small(self) -> dict[str, Any]:
         """Field -> value of a quick look."""
         return {"rounds": 3}
 
 
-class KernelBenchConfig(BenchConfig):
-    """Shapes of the operations: every number of rows with every number of features."""
+class ShapesConfig(BenchConfig):
+    """Every number of rows with every number of features."""
 
     rows: tuple[int, ...] = Field(default=(1024, 4096), min_length=1, description="rows of activations")
     features: tuple[int, ...] = Field(default=(4608, 18432), min_length=1, description="features of the dictionary")
     width: int = Field(default=576, ge=1, description="width of the activations (d_model)")
     k: int = Field(default=32, ge=1, description="features kept in each row")
+
+    @model_validator(mode="after")
+    def _k_fits(self) -> Self:
+        if min((*self.rows, *self.features)) < 1:
+            raise ValueError("rows and features must be at least 1")
+        if self.k > min(self.features):
+            raise ValueError(f"k {self.k} is more than the {min(self.features)} features")
+        return self
+
+    def small(self) -> dict[str, Any]:
+        return {"rounds": 3, "rows": (256,), "features": (1024,), "width": 64, "k": 8}
+
+    def shapes(self) -> tuple[tuple[int, int], ...]:
+        """Every (rows, features)."""
+        return tuple((n, f) for f in self.features for n in self.rows)
+
+
+class KernelBenchConfig(ShapesConfig):
+    """Which operations are measured at these shapes."""
+
     memory_features: int = Field(default=65536, ge=0, description="features where only memory is of interest; 0: skip")
     operations: tuple[str, ...] = Field(default=(), description="operations to measure; none: all")
     compiled: bool = Field(default=False, description="also compile the Triton kernels and list what they use")
 
     def small(self) -> dict[str, Any]:
-        return {"rounds": 3, "rows": (256,), "features": (1024,), "width": 64, "k": 8, "memory_features": 0}
-
-    def shapes(self) -> tuple[tuple[int, int], ...]:
-        """Every (rows, features)."""
-        return tuple((n, f) for f in self.features for n in self.rows)
+        return super().small() | {"memory_features": 0}
 
 
 class CaptureBenchConfig(BenchConfig):
@@ -60,17 +76,7 @@ class CaptureBenchConfig(BenchConfig):
         return {"rounds": 3, "model": "tiny-sentences", "layer": 1, "sequences": 4, "sequence_length": 16}
 
 
-class TrainingBenchConfig(BenchConfig):
+class TrainingBenchConfig(ShapesConfig):
     """Shapes of a whole training step of a dictionary."""
 
     rows: tuple[int, ...] = Field(default=(4096,), min_length=1, description="rows of a step")
-    features: tuple[int, ...] = Field(default=(4608, 18432), min_length=1, description="features of the dictionary")
-    width: int = Field(default=576, ge=1, description="width of the activations (d_model)")
-    k: int = Field(default=32, ge=1, description="features kept in each row")
-
-    def small(self) -> dict[str, Any]:
-        return {"rounds": 3, "rows": (256,), "features": (1024,), "width": 64, "k": 8}
-
-    def shapes(self) -> tuple[tuple[int, int], ...]:
-        """Every (rows, features)."""
-        return tuple((n, f) for f in self.features for n in self.rows)

@@ -1,8 +1,17 @@
 from . import speed as speed
+from .activity import keep_topk_ as keep_topk_, note_firing_ as note_firing_
 from .decoding import decode as decode
 from .dense import linear as linear
 from .dispatch import Backend as Backend
 from .encoding import encode_topk as encode_topk
 from .errors import KernelError as KernelError
 from .gpu.compiled import compiled_kernels as compiled_kernels
+from .optimising import (
+    adam_ as adam_,
+    remove_radial_ as remove_radial_,
+    row_sparse_adam_ as row_sparse_adam_,
+    unit_norm_ as unit_norm_,
+)
+from .reconstruction import reconstruction_error as reconstruction_error, squared_deviation as squared_deviation
 from .selection import encode_batch_topk as encode_batch_topk, encode_threshold as encode_threshold
+from .weight_gradients import gradient_rows as gradient_rows, sparse_gradients as sparse_gradients

@@ -10,6 +10,7 @@ from sparse_kernels import reference
 from sparse_kernels.dispatch import Backend, Chosen, choose_backend
 from sparse_kernels.native import native_operations
 from sparse_kernels.operands import check_codes
+from sparse_kernels.weight_gradients import wants_sparse, weight_gradient
 
 
 def decode(
@@ -45,7 +46,7 @@ class _Decode(torch.autograd.Function):
         index = _counting(index)
         offsets = None if offsets is None else _counting(offsets)
         ctx.save_for_backward(index, value, weight, offsets)
-        ctx.operations = operations
+        ctx.operations, ctx.chosen, ctx.sparse = operations, chosen, wants_sparse(weight)
         out = operations.gather_sum(index, value.float().contiguous(), weight.float().contiguous(), offsets)
         return out.to(weight.dtype)
 
@@ -60,7 +61,7 @@ class _Decode(torch.autograd.Function):
             to_value = dots.to(value.dtype)
         if ctx.needs_input_grad[2]:
             wide = value.float().contiguous()
-            rows, _ = ctx.operations.scatter_sum(index, wide, gradient, weight.shape[0], offsets)
+            rows, _ = weight_gradient(ctx.chosen, index, wide, gradient, weight, offsets, ctx.sparse)
             to_weight = rows.to(weight.dtype)
         return None, to_value, to_weight, None, None
 

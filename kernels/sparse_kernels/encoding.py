@@ -11,6 +11,7 @@ from sparse_kernels import reference
 from sparse_kernels.dispatch import Backend, Chosen, choose_backend
 from sparse_kernels.native import NativeOperations, native_operations
 from sparse_kernels.operands import check_encoder, check_groups, check_k
+from sparse_kernels.weight_gradients import wants_sparse, weight_gradient
 
 
 def encode_topk(
@@ -83,7 +84,8 @@ class _EncodeSparsely(torch.autograd.Function):
         wide = None if bias is None else bias.float().contiguous()
         index, value, offsets = select(operations, x.float().contiguous(), weight.float().contiguous(), wide)
         ctx.save_for_backward(x, weight, bias, index, value, offsets)
-        ctx.pass_zeros, ctx.operations = pass_zeros, operations
+        ctx.pass_zeros, ctx.operations, ctx.chosen = pass_zeros, operations, chosen
+        ctx.sparse = wants_sparse(weight, bias)
         ctx.mark_non_differentiable(*(found for found in (index, offsets) if found is not None))
         ctx.set_materialize_grads(False)
         return index, value.to(x.dtype), offsets
@@ -103,7 +105,7 @@ class _EncodeSparsely(torch.autograd.Function):
             to_x = ctx.operations.gather_sum(index, gradient, weight.float().contiguous(), offsets).to(x.dtype)
         if ctx.needs_input_grad[1] or ctx.needs_input_grad[2]:
             source = x.float().contiguous()
-            rows, sums = ctx.operations.scatter_sum(index, gradient, source, weight.shape[0], offsets)
+            rows, sums = weight_gradient(ctx.chosen, index, gradient, source, weight, offsets, ctx.sparse)
             to_weight = rows.to(weight.dtype)
             to_bias = None if bias is None else sums.to(bias.dtype)
         return to_x, to_weight, to_bias, None, None, None

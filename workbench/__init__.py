@@ -9,11 +9,12 @@ from workbench.core.registry import provide
 
 provide("dictionary", "workbench.dictionaries.families")
 provide("gate", "workbench.dictionaries.families")
+provide("format", "workbench.exchange.layouts")
 provide("text", "workbench.data.synthetic", "workbench.models.places")
 provide("task", "workbench.data.tasks")
 provide("figure", "workbench.figures.renderers")
 provide("html", "workbench.figures.renderers")
-provide("benchmark", "workbench.evaluation.speed.benchmarks")
+provide("benchmark", "workbench.evaluation.speed.benchmarks", "workbench.evaluation.planted_bench")
 provide("kernel benchmark", "workbench.evaluation.speed.operations")
 
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -16,6 +16,7 @@ DOORS = {
     "models": CORE | {"workspace", "sparse_kernels"},
     "data": CORE | {"workspace"},
     "dictionaries": CORE | {"sparse_kernels"},
+    "exchange": CORE | {"dictionaries", "workspace"},
     "store": MIDDLE - {"dictionaries"},
     "training": MIDDLE | {"store"},
     "circuits": LOWER,
@@ -26,7 +27,7 @@ DOORS = {
     "figures": CORE,
     "report": CORE | {"figures"},
     "workbench_probes": CORE | {"store", "models", "data"},
-    "recipes": LOWER | {"circuits", "features", "evaluation", "figures", "report", "workbench_probes"},
+    "recipes": LOWER | {"exchange", "circuits", "features", "evaluation", "figures", "report", "workbench_probes"},
 }
 DOORS["hall"] = set(DOORS)
 DOORS["workbench_app"] = set(DOORS)

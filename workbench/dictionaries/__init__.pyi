@@ -23,5 +23,7 @@ from .config import (
     ReLUConfig as ReLUConfig,
     SparseConfig as SparseConfig,
 )
+from .cross_layer import CrossLayerTranscoder as CrossLayerTranscoder
 from .gates import Gate as Gate
+from .imported import ImportedCoder as ImportedCoder, ImportedConfig as ImportedConfig
 from .initialise import Affine as Affine, AffineFit as AffineFit, Scale as Scale, median_norm as median_norm

@@ -23,6 +23,9 @@ class SparseConfig(AffineConfig):
     decoder_share: float = Field(
         default=0.3, ge=0, description="share of its row's residual that a feature started from data writes"
     )
+    unit_norm_decoder: bool = Field(
+        default=False, description="hold every decoder row at length 1, in the units of training"
+    )
     start_seed: int = Field(default=0, ge=0, description="added to the run's seed when the starting features are drawn")
 
 
@@ -30,6 +33,13 @@ class CoderConfig(SparseConfig):
     """TopK: a fixed number of active features in every row."""
 
     k: int = Field(default=32, ge=1, description="features that may be active in one row (L0)")
+    aux_k: int = Field(
+        default=0, ge=0, description="AuxK: dead features that learn in each row what is missed (paper: d / 2); 0: off"
+    )
+    aux_weight: float = Field(default=1 / 32, ge=0, description="AuxK: weight of its error, relative to the main one")
+    dead_after_rows: int = Field(
+        default=20_000, ge=1, description="AuxK: rows without activity after which a feature is dead (paper: 10^7)"
+    )
 
     @model_validator(mode="after")
     def _k_fits(self) -> "CoderConfig":
@@ -88,7 +98,9 @@ class JumpReLUConfig(SparseConfig):
 class CrossLayerConfig(SparseConfig):
     """A cross-layer transcoder; sizes are for each layer."""
 
-    gate: Literal["topk", "batchtopk", "jumprelu"] = Field(default="topk", description="gate of every layer")
+    gate: Literal["topk", "batchtopk", "jumprelu", "threshold"] = Field(
+        default="topk", description="gate of every layer; threshold: thresholds of an imported one, which do not train"
+    )
     k: int = Field(default=16, ge=1, description="features active in one row of a layer (a mean, or an aim)")
     l0: float = Field(default=1.0, ge=0, description="jumprelu: weight of l0 * (L0 / k - 1)^2")
     bandwidth: float = Field(default=0.1, gt=0, description="jumprelu: width of the rectangle kernel")

@@ -1,0 +1,209 @@
+"""Import and export: a foreign layout becomes dictionaries of ours, and the other way round."""
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from workbench.core import (
+    ArtifactError,
+    ConfigError,
+    Manifest,
+    MaskPolicy,
+    ModelRef,
+    get,
+    names,
+    nearest,
+    write_bytes,
+)
+from workbench.dictionaries import DictionarySet
+
+from .assemble import build, weights_of
+from .format import Foreign, Format, ImportConfig
+from .source import Source
+from .weights import CoderWeights
+from .writing import write_folder
+
+KEY = "exchange"
+"""Where a manifest keeps format, source, licence and hashes of what was imported."""
+
+
+@dataclass(frozen=True)
+class Exchanged:
+    """What an import or an export did.
+
+    Attributes:
+        format: its registered name.
+        sites: what each dictionary reads.
+        notes: what a user should know, one line each.
+    """
+
+    format: str
+    path: Path
+    sites: tuple[str, ...]
+    licence: str
+    notes: tuple[str, ...] = field(default=())
+
+
+def formats() -> dict[str, Format]:
+    """Every registered format by name."""
+    return {name: get("format", name)() for name in names("format")}
+
+
+def find_format(source: Source, name: str | None = None) -> Format:
+    """The format of a source: the one named, else the one whose layout it has.
+
+    Raises:
+        ConfigError: no such format. ArtifactError: no layout fits; what was found and tried is said.
+    """
+    known = {name: format for name, format in formats().items() if format.reads}
+    if name is not None:
+        if name not in known:
+            raise ConfigError(f"unknown format {name!r}", hint=nearest(name, known, "formats"))
+        return known[name]
+    for format in known.values():
+        if format.detect(source):
+            return format
+    raise ArtifactError(
+        f"no known layout at {source.label}",
+        found=source.summary(),
+        hint=f"tried {', '.join(known)}; name the right one with --format to see what it misses",
+    )
+
+
+def read_foreign(source: Source, config: ImportConfig | None = None, format: str | None = None) -> DictionarySet:
+    """The dictionaries of a folder or file in a foreign layout; a folder of such folders becomes one set.
+
+    The manifest keeps format, source, licence and file hashes under `details["exchange"]`.
+
+    Raises:
+        ArtifactError: no known layout, damaged, or a feature that no kind computes.
+    """
+    config = config or ImportConfig()
+    parts = _parts(source, format)
+    kind = find_format(parts[0], format)
+    found: list[Foreign] = []
+    places: list[str] = []
+    for part in parts:
+        inside = kind.read(part, config)
+        found += inside
+        places += [part.name] * len(inside)
+    if not found:
+        raise ArtifactError(f"{source.label} holds no dictionary", found=source.summary())
+    if len(found) > 1 and (config.site or config.writes or config.layer is not None):
+        raise ConfigError(
+            f"{source.label} holds {len(found)} dictionaries, for which one site cannot be named",
+            hint="import them one by one",
+        )
+    name = source.name.split(".")[0] or "imported"
+    made = [build(weights, config, name) for weights in found]
+    for dictionary in made:
+        dictionary.name = f"{name}/{dictionary.reads[0]}"
+    several = len({dictionary.reads[0] for dictionary in made}) < len(made)
+    members = dict(zip(_distinct(places), made, strict=True)) if several else made
+    return DictionarySet(members, name, _manifest(source, parts, kind, found, config))
+
+
+def _distinct(places: Sequence[str]) -> list[str]:
+    """Names of dictionaries that read one site: their folders, made fit for names and told apart."""
+    names = [re.sub(r"[^\w.+=-]+", "-", place) or "dictionary" for place in places]
+    return [f"{name}-{number}" if names.count(name) > 1 else name for number, name in enumerate(names)]
+
+
+def _parts(source: Source, format: str | None) -> list[Source]:
+    """The source itself, or those of its subfolders that have the layout which the first of them has."""
+    if source.is_file or any(kind.detect(source) for kind in _considered(format)):
+        return [source]
+    folders = sorted({name.rsplit("/", 1)[0] for name in source.files if "/" in name})
+    below = [source.under(folder) for folder in folders]
+    for kind in _considered(format):
+        if fitting := [part for part in below if kind.detect(part)]:
+            return fitting
+    return [source]
+
+
+def _considered(format: str | None) -> list[Format]:
+    known = [kind for kind in formats().values() if kind.reads]
+    return [kind for kind in known if format in (None, kind.name)]
+
+
+def _manifest(
+    source: Source, parts: Sequence[Source], kind: Format, found: Sequence[Foreign], config: ImportConfig
+) -> Manifest:
+    models = [config.base_model] if config.base_model else [weights.model for weights in found if weights.model]
+    licence = config.licence or next((part.licence() for part in parts if part.licence() != "unknown"), "unknown")
+    hashes: dict[str, str] = {}
+    for part in parts:
+        prefix = "" if part is source else f"{part.path.relative_to(source.path).as_posix()}/"
+        hashes |= {f"{prefix}{name}": value for name, value in part.hashes().items()}
+    about: dict[str, Any] = {
+        "format": kind.name,
+        "source": source.label,
+        "licence": licence,
+        "files": hashes,
+        "notes": sorted({note for weights in found for note in weights.notes}),
+    }
+    return Manifest(
+        kind="dictionary set",
+        model=ModelRef(id=models[0], weight_hash="") if models else None,
+        mask=_mask(found),
+        config=config.model_dump(mode="json", exclude_none=True),
+        details={KEY: about},
+    )
+
+
+def _mask(found: Sequence[Foreign]) -> MaskPolicy | None:
+    """What the format says of the positions that count; None where it says nothing."""
+    bos = {weights.prepend_bos for weights in found if isinstance(weights, CoderWeights)} - {None}
+    first = max((weights.skip_first or 0 for weights in found), default=0)
+    if not bos and not first:
+        return None
+    return MaskPolicy(prepend_bos=bos != {False}, skip_first=first)
+
+
+def export(dictionaries: DictionarySet, format: str, folder: Path) -> Exchanged:
+    """Write dictionaries in a foreign layout, with a README that carries licence and source.
+
+    Raises:
+        ConfigError: no such format, or a kind that it cannot hold.
+        ArtifactError: something that the format cannot express (it is named), or a folder that is not empty.
+    """
+    writable = {name: kind for name, kind in formats().items() if kind.writes}
+    if format not in writable:
+        raise ConfigError(f"cannot write the format {format!r}", hint=nearest(format, writable, "formats written"))
+    folder, manifest = Path(folder), dictionaries.manifest
+    weights = [weights_of(dictionary, manifest) for dictionary in dictionaries.values()]
+    about = manifest.details.get(KEY, {}) if manifest else {}
+    licence = about.get("licence", "unknown") if isinstance(about, dict) else "unknown"
+    notes: list[str] = []
+
+    def fill(staging: Path) -> None:
+        notes.extend(writable[format].write(weights, staging))
+        write_bytes(staging / "README.md", _card(dictionaries, format, licence, about).encode())
+
+    write_folder(folder, fill)
+    sites = tuple(str(dictionary.reads[0]) for dictionary in dictionaries.values())
+    return Exchanged(format, folder, sites, licence, tuple(notes))
+
+
+def _card(dictionaries: DictionarySet, format: str, licence: str, about: Any) -> str:
+    """A model card in the Hugging Face form."""
+    library = {"saelens": "saelens", "sparsify": "sparsify", "circuit-tracer": "circuit-tracer"}.get(format)
+    head = {"license": licence if licence not in ("unknown", "see LICENSE") else "other", "library_name": library}
+    model = dictionaries.manifest.model if dictionaries.manifest else None
+    head["base_model"] = model.id if model and model.id.count("/") == 1 else None
+    lines = [f"{key}: {json.dumps(value)}" for key, value in head.items() if value]
+    rows = [
+        f"| {', '.join(map(str, dictionary.reads))} | {', '.join(map(str, dictionary.writes))} "
+        f"| {dictionary.family} | {dictionary.width:,} |"
+        for dictionary in dictionaries.values()
+    ]
+    text = [f"Sparse dictionaries of {model.id if model else 'an unnamed model'}, written by mech-workbench."]
+    if isinstance(about, dict) and about.get("source"):
+        text.append(f"Imported from {about['source']} ({about.get('format')}); licence: {licence}.")
+    table = ["| reads | writes | kind | features |", "|---|---|---|---|", *rows]
+    return "\n".join(
+        ["---", *lines, "---", "", "# " + (dictionaries.name or "dictionaries"), "", *text, "", *table, ""]
+    )

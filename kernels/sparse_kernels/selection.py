@@ -64,7 +64,7 @@ def encode_threshold(
     every threshold, so that a broken row breaks the loss instead of hiding; nothing else passes a NaN threshold.
     float16 and bfloat16 compute and compare in float32, and round the value at the end.
 
-    Memory grows with the entries: 12 bytes for each, as much again meanwhile. Where more than about a tenth of all
+    Memory grows with the entries: 12 bytes for each, on a CPU 8 more meanwhile. Where more than about a tenth of all
     scores pass, a dense ReLU is the faster choice. Gradients reach x, weight and bias through the chosen entries,
     and never the threshold. Second derivatives exist on the reference only.
 

@@ -6,6 +6,7 @@ from hypothesis import given, settings, strategies as st
 from operand_cases import TOLERANCE, Encoder, encoders
 
 from sparse_kernels import KernelError, encode_topk
+from sparse_kernels.cpu import encoder
 
 
 @settings(max_examples=80, deadline=None)
@@ -17,6 +18,48 @@ def test_same_features_in_the_same_order_as_a_whole_sort(case: Encoder, relu: bo
     assert value.dtype == case.x.dtype
     torch.testing.assert_close(value, wanted, rtol=0, atol=0, equal_nan=True)
     torch.testing.assert_close(index, wanted_index, rtol=0, atol=0)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    case=encoders(largest=1100),
+    groups=st.integers(1, 40),
+    share=st.floats(0, 1),
+    relu=st.booleans(),
+    large=st.sampled_from([1, 20, 1024]),
+)
+def test_the_same_features_of_each_group_as_a_whole_sort(
+    case: Encoder, groups: int, share: float, relu: bool, large: int
+):
+    size = max(1, len(case.weight) // groups)
+    groups = len(case.weight) // size
+    weight, bias = case.weight[: groups * size], case.bias[: groups * size]
+    k = 1 + round(share * (size - 1))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(encoder, "LARGE_GROUP", large)
+        index, value = encode_topk(case.x, weight, bias, k, relu=relu, groups=groups, backend="cpu")
+    wanted_index, wanted = encode_topk(case.x, weight, bias, k, relu=relu, groups=groups, backend="reference")
+    torch.testing.assert_close(value, wanted, rtol=0, atol=0, equal_nan=True)
+    torch.testing.assert_close(index, wanted_index, rtol=0, atol=0)
+    for group in range(groups):
+        own = slice(group * size, (group + 1) * size)
+        alone, _ = encode_topk(case.x, weight[own], bias[own], k, relu=relu, backend="reference")
+        assert torch.equal(index[:, group * k : (group + 1) * k], alone + own.start)
+
+
+@pytest.mark.parametrize("size", [9, 900, 2000])
+def test_groups_over_several_tiles_and_their_gradients(size: int):
+    def run(backend: str) -> list[torch.Tensor]:
+        generator = torch.Generator().manual_seed(0)
+        f = 18000
+        leaves = [torch.randn(*s, generator=generator).requires_grad_() for s in ((300, 6), (f, 6), (f,))]
+        index, value = encode_topk(*leaves, 2, groups=f // size, backend=backend)
+        value.square().sum().backward()
+        return [index, value.detach(), *(leaf.grad for leaf in leaves)]
+
+    for found, wanted in zip(run("cpu"), run("reference"), strict=True):
+        scale = max(1.0, float(wanted.abs().max()))
+        torch.testing.assert_close(found / scale, wanted / scale, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1, 1), (33, 577, 1025, 32), (600, 24, 1300, 7), (5, 8, 2000, 300)])
@@ -135,6 +178,10 @@ def test_gradients_do_not_depend_on_the_number_of_threads():
         ({"k": 0}, r"k: wanted 1 to 6 .* found 0"),
         ({"k": 7}, r"k: wanted 1 to 6 .* found 7"),
         ({"k": 2.0}, r"k: wanted a whole number; found 2.0"),
+        ({"groups": 4}, r"groups: wanted a divisor of 6 .* found 4"),
+        ({"groups": 0}, r"groups: wanted a divisor of 6 .* found 0"),
+        ({"groups": 2.0}, r"groups: wanted a whole number; found 2.0"),
+        ({"groups": 6}, r"k: wanted 1 to 1 \(the features of a group\); found 2"),
         ({"x": torch.zeros(4)}, r"x: wanted rows \[n, d\]; found \[4\]"),
         ({"x": torch.zeros(2, 4, dtype=torch.int64)}, r"x: wanted a floating dtype"),
         ({"weight": torch.zeros(6, 5)}, r"weight: wanted \[f, 4\] .* found \[6, 5\] float32 on cpu"),

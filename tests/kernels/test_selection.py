@@ -141,6 +141,15 @@ def test_nan_ranks_above_everything_and_never_takes_more_than_its_places():
         assert offsets.tolist() == [0, 3, 6, 6]
 
 
+@pytest.mark.parametrize("backend", ["cpu", "reference"])
+def test_only_nan_passes_a_nan_threshold(backend: str):
+    x, weight = torch.tensor([[1.0], [float("nan")]]), torch.tensor([[1.0], [2.0], [3.0]])
+    limit = torch.tensor([0.0, float("nan"), 5.0])
+    index, _, offsets = encode_threshold(x, weight, None, limit, backend=backend)
+    assert index.tolist() == [0, 0, 1, 2]
+    assert offsets.tolist() == [0, 1, 4]
+
+
 def test_nothing_positive_gives_nothing():
     x, weight = torch.ones(5, 3), -torch.ones(300, 3)
     for found in (encode_batch_topk(x, weight, None, 4), encode_threshold(x, weight, None, 0.0)):

@@ -53,7 +53,7 @@ def scatter_sum(
 
 
 class Groups(NamedTuple):
-    """An index by feature: at begins[f] to begins[f + 1], the flat positions where f stands and the rows that own them."""
+    """An index by feature: at begins[f] to begins[f + 1], the flat positions where f stands, and their rows."""
 
     begins: np.ndarray
     entries: np.ndarray

@@ -12,7 +12,7 @@ class PlantedConfig(Config):
     features: int = Field(default=256, ge=1, description="number of true features")
     active: float = Field(default=8.0, gt=0, description="features active in a row, on average")
     exponent: float = Field(default=0.7, ge=0, description="the r-th most frequent root fires in proportion to r^-x")
-    spread: float = Field(default=0.25, ge=0, description="standard deviation of the logarithm of an amplitude")
+    spread: float = Field(default=0.5, ge=0, description="standard deviation of the logarithm of an amplitude")
     noise: float = Field(default=0.01, ge=0, description="energy of the Gaussian noise, relative to the signal's")
     parents: int = Field(default=0, ge=0, description="features that have children; a child fires only with its parent")
     children: int = Field(default=3, ge=1, description="children of a parent; at most one of them fires in a row")

@@ -1,5 +1,6 @@
 """`workbench`: the entry point. Every error a user can cause is one line on standard error and an exit code."""
 
+import logging
 import os
 import sys
 from typing import Annotated
@@ -17,6 +18,7 @@ from .demo import demo_command
 from .doctor import doctor_command
 from .evaluate import evaluate_command
 from .models import models_app
+from .planted import planted_command
 from .text import text_app
 from .train import train_command
 
@@ -37,6 +39,7 @@ app.command("evaluate")(evaluate_command)
 app.add_typer(models_app, name="models")
 app.add_typer(text_app, name="text")
 app.add_typer(circuit_app, name="circuit")
+bench_app.command("planted")(planted_command)
 app.add_typer(bench_app, name="bench")
 app.add_typer(artifacts_app, name="artifacts")
 app.add_typer(cache_app, name="cache")
@@ -60,6 +63,7 @@ def options(
 ) -> None:
     if quiet:
         os.environ[terminal.QUIET] = "1"
+        logging.getLogger("sparse_kernels").setLevel(logging.ERROR)
     if threads:
         for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
             os.environ[name] = str(threads)

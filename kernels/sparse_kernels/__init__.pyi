@@ -12,6 +12,11 @@ from .optimising import (
     row_sparse_adam_ as row_sparse_adam_,
     unit_norm_ as unit_norm_,
 )
+from .packed import PackedWeight as PackedWeight, can_pack as can_pack, packing_pays as packing_pays
 from .reconstruction import reconstruction_error as reconstruction_error, squared_deviation as squared_deviation
 from .selection import encode_batch_topk as encode_batch_topk, encode_threshold as encode_threshold
-from .weight_gradients import gradient_rows as gradient_rows, sparse_gradients as sparse_gradients
+from .weight_gradients import (
+    gradient_rows as gradient_rows,
+    sparse_gradients as sparse_gradients,
+    take_rows as take_rows,
+)

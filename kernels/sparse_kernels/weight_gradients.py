@@ -3,6 +3,7 @@
 import contextlib
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -69,6 +70,53 @@ def gradient_rows(gradient: Float[Tensor, "f ..."]) -> tuple[Int[Tensor, " m"], 
         gradient = gradient.coalesce()
         rows = gradient._indices()[0]
     return rows, gradient._values()
+
+
+def take_rows(
+    weight: Float[Tensor, "f ..."], index: Int[Tensor, " m"]
+) -> tuple[Float[Tensor, "f ..."], Float[Tensor, "m ..."]]:
+    """(weight, weight[index]) for a weight that is used as a whole, too; the index names every row once.
+
+    Plain indexing would bring a second gradient [f, ...], mostly zeros, and a third for the sum. Here the rows' part
+    is added into the other one, in place; so the returned weight may go only where gradients are made anew for it, as
+    the products and sums of this package do. Within `sparse_gradients` the rows' part is sparse, too.
+    """
+    if wants_sparse(weight):
+        return weight, _SparseRows.apply(weight, index)  # pyright: ignore[reportReturnType]
+    return _Rows.apply(weight, index)  # pyright: ignore[reportReturnType]
+
+
+class _Rows(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, weight: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+        ctx.save_for_backward(index)
+        ctx.shape = weight.shape
+        ctx.set_materialize_grads(False)
+        return weight.view_as(weight), weight.index_select(0, index)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, whole: Tensor | None, rows: Tensor | None) -> tuple[Tensor | None, None]:
+        (index,) = ctx.saved_tensors
+        if rows is None:
+            return whole, None
+        if whole is None:
+            whole = rows.new_zeros(ctx.shape)
+        return whole.contiguous().index_add_(0, index, rows), None
+
+
+class _SparseRows(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, weight: Tensor, index: Tensor) -> Tensor:
+        ctx.save_for_backward(index)
+        ctx.shape = weight.shape
+        return weight.index_select(0, index)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, rows: Tensor) -> tuple[Tensor, None]:
+        (index,) = ctx.saved_tensors
+        return torch.sparse_coo_tensor(index[None], rows, ctx.shape, check_invariants=False), None
 
 
 def _coo(rows: Tensor, values: Tensor, shape: torch.Size) -> Tensor:

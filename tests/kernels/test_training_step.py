@@ -16,6 +16,7 @@ from sparse_kernels import (
     reconstruction_error,
     sparse_gradients,
     squared_deviation,
+    take_rows,
 )
 
 SIZES = st.tuples(st.integers(1, 30), st.integers(1, 11), st.integers(1, 50), st.integers(1, 40), st.integers(0, 999))
@@ -221,3 +222,26 @@ def test_counters_and_scores_that_do_not_fit():
         note_firing_(torch.zeros(3, dtype=torch.int64), index, torch.ones(2), 1)
     with pytest.raises(KernelError, match=r"k: wanted 1 to 3 \(the columns of scores\); found 4"):
         keep_topk_(torch.zeros(1, 3), 4)
+
+
+@pytest.mark.parametrize("sparse", [True, False])
+def test_rows_of_a_weight_beside_the_whole(sparse: bool):
+    index, value = torch.randint(0, 700, (20, 3)), torch.randn(20, 3)
+    weight = torch.randn(700, 5, requires_grad=True)
+    some = torch.tensor([699, 0, 30])
+    wanted = weight.detach().clone().requires_grad_()
+    with sparse_gradients(sparse):
+        whole, rows = take_rows(weight, some)
+        (decode(index, value, whole, backend="cpu").square().sum() + (rows * torch.arange(5)).sum()).backward()
+    (
+        decode(index, value, wanted, backend="reference").square().sum() + (wanted[some] * torch.arange(5)).sum()
+    ).backward()
+    assert weight.grad.is_sparse == sparse
+    near(weight.grad.to_dense(), wanted.grad)
+
+
+def test_rows_of_a_weight_that_nobody_else_uses():
+    bias = torch.randn(6, requires_grad=True)
+    _, rows = take_rows(bias, torch.tensor([4, 1]))
+    (rows * torch.tensor([2.0, 3.0])).sum().backward()
+    assert bias.grad.tolist() == [0, 3, 0, 0, 2, 0]

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from sparse_kernels import note_firing_
 from workbench.core import (
     Artifact,
     ArtifactError,
@@ -114,6 +115,9 @@ class Dictionary(nn.Module):
         """Called before each step with the share of the sparsity penalty in force."""
         self.sparsity = sparsity
 
+    def after_backward(self) -> None:
+        """Called between the backward pass and the optimiser's step: constraints on the gradients."""
+
     def after_step(self) -> None:
         """Called after each optimiser step: constraints on the weights."""
 
@@ -151,7 +155,10 @@ class Dictionary(nn.Module):
 
     def note_firing(self, active: Active) -> None:
         """Count the rows since each feature was last active."""
-        self._note_features(len(active), features_active(active))
+        if isinstance(active, Codes):
+            note_firing_(self.rows_since_fired, active.index, active.value, len(active))
+        else:
+            self._note_features(len(active), features_active(active))
 
     @torch.no_grad()
     def _note_features(self, rows: int, active: Bool[Tensor, " f"]) -> None:

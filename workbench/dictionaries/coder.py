@@ -7,9 +7,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from sparse_kernels import gradient_rows, remove_radial_, unit_norm_
 from workbench.core import Codes, Config, ConfigError, Site, get
 
 from .active import decode, mean_l0
+from .auxiliary import Chosen, auxiliary_loss, choose_rows
 from .base import Dictionary, Readers
 from .config import CoderConfig
 from .gates import Gate
@@ -57,15 +59,55 @@ class Coder(Dictionary):
         return {self.writes[0]: self._input(inputs, self.reads[0]) @ self.W_skip.T}
 
     def loss(self, inputs: Mapping[Site, Float[Tensor, "n d"]]) -> dict[str, Float[Tensor, ""]]:
-        """`loss` = FVU (squared error over the targets' squared deviation from the batch mean) + the gate's terms."""
+        """`loss` = FVU (squared error over the targets' squared deviation from the batch mean) + the gate's terms.
+
+        With `aux_k` and dead features, AuxK is added in the units of FVU, times `aux_weight`.
+        """
         x, target = self._input(inputs, self.reads[0]), self._input(inputs, self.writes[0])
         base = self.b_dec if self.W_skip is None else torch.addmm(self.b_dec, x, self.W_skip.T)
-        objective = Objective.of(target, base, self.W_dec, self.sparsity)
-        active, terms = self.gate.learn(x, self.W_enc, self.b_enc, objective)
+        weights, dead = (self.W_enc, self.b_enc, self.W_dec), self._dead_rows()
+        if dead is not None:
+            weights = dead[:3]
+        objective = Objective.of(target, base, weights[2], self.sparsity)
+        active, terms = self.gate.learn(x, *weights[:2], objective)
         self.note_firing(active)
-        fvu = objective.unexplained(active)
+        fvu, residual = objective.missed(active)
+        if dead is not None:
+            missed = auxiliary_loss(x, *dead[3:], residual, self.config.aux_k)
+            terms = {**terms, "aux": self.config.aux_weight * missed / objective.total}
         record = {f"loss_{name}": term.detach() for name, term in terms.items()}
         return {"loss": sum(terms.values(), fvu), "fvu": fvu.detach(), "l0": mean_l0(active), **record}
+
+    def _dead_rows(self) -> Chosen | None:
+        """The weights and their rows of dead features; None without AuxK, or while none is dead."""
+        if not (getattr(self.config, "aux_k", 0) and torch.is_grad_enabled()):
+            return None
+        dead = self.rows_since_fired >= self.config.dead_after_rows
+        return choose_rows(self.W_enc, self.b_enc, self.W_dec, dead) if bool(dead.any()) else None
+
+    @torch.no_grad()
+    def after_backward(self) -> None:
+        """With a decoder of unit norm: take out of its gradient what the norm will undo."""
+        gradient = self.W_dec.grad
+        if gradient is None or not self._keeps_unit_norm:
+            return
+        if gradient.is_sparse:
+            rows, values = gradient_rows(gradient)
+            remove_radial_(values, self.W_dec, rows)
+            self.W_dec.grad = torch.sparse_coo_tensor(
+                rows[None], values, gradient.shape, is_coalesced=True, check_invariants=False
+            )
+        else:
+            remove_radial_(gradient, self.W_dec)
+
+    @torch.no_grad()
+    def after_step(self) -> None:
+        if self._keeps_unit_norm:
+            unit_norm_(self.W_dec)
+
+    @property
+    def _keeps_unit_norm(self) -> bool:
+        return getattr(self.config, "unit_norm_decoder", False)
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         skip = [] if self.W_skip is None else [self.W_skip]
@@ -87,6 +129,9 @@ class Coder(Dictionary):
         encoder, decoder = self._starting_features(x, y - self.b_dec - self.bypass(rows)[self.writes[0]], seed)
         self.W_enc.copy_(encoder)
         self.W_dec.copy_(decoder)
+        if self._keeps_unit_norm:
+            self.W_enc.mul_(self.W_dec.norm(dim=1, keepdim=True))
+            unit_norm_(self.W_dec)
         self.gate.calibrate_(x, self.W_enc, self.b_enc)
 
     def _starting_features(self, x: Tensor, residual: Tensor, seed: int) -> Features:

@@ -113,6 +113,12 @@ class CrossLayerConfig(SparseConfig):
             raise ValueError(f"k {self.k} is more than the {self.d_sae} features of a layer")
         return self
 
+    @model_validator(mode="after")
+    def _norms_are_free(self) -> "CrossLayerConfig":
+        if self.unit_norm_decoder:
+            raise ValueError("a cross-layer transcoder writes to several layers, whose shares unit norms would fix")
+        return self
+
 
 GATES: dict[str, type[SparseConfig]] = {
     "relu": ReLUConfig,

@@ -5,6 +5,9 @@ from dataclasses import dataclass, replace
 from jaxtyping import Float
 from torch import Tensor
 
+from sparse_kernels import reconstruction_error, squared_deviation
+from workbench.core import Codes
+
 from .active import Active, decode
 
 
@@ -32,13 +35,20 @@ class Objective:
     @classmethod
     def of(cls, target: Tensor, base: Tensor, decoder: Tensor, sparsity: float = 1.0) -> "Objective":
         """The objective of a batch of targets."""
-        total = (target - target.mean(0)).square_().sum().clamp_min(1e-30)
-        return cls(target, base, decoder, total, sparsity)
+        return cls(target, base, decoder, squared_deviation(target).clamp_min(1e-30), sparsity)
 
     def unexplained(self, active: Active) -> Float[Tensor, ""]:
         """FVU of a reconstruction from these activations."""
-        out = decode(active, self.decoder) + self.base
-        return (out - self.target).square().sum() / self.total
+        return self.missed(active)[0]
+
+    def missed(self, active: Active) -> tuple[Float[Tensor, ""], Float[Tensor, "n d"]]:
+        """FVU, and reconstruction less target as a constant."""
+        if isinstance(active, Codes):
+            codes = active.index, active.value, self.decoder, self.base, self.target, active.offsets
+            error, residual = reconstruction_error(*codes)
+            return error.sum() / self.total, residual
+        residual = decode(active, self.decoder) + self.base - self.target
+        return residual.square().sum() / self.total, residual.detach()
 
     def through(self, decoder: Float[Tensor, "f d"]) -> "Objective":
         """The same with another decoder."""

@@ -2,9 +2,11 @@
 
 import multiprocessing
 import os
+import shutil
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numba
@@ -23,19 +25,66 @@ def _operands() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, int]:
 
 
 SCRIPT = """
-import torch
-from sparse_kernels import encode_topk
-index, value = encode_topk(torch.ones(2, 3), torch.eye(3), None, 1, backend="cpu")
-assert index.tolist() == [[0], [0]]
+import torch, sparse_kernels
+from sparse_kernels import decode
+value = torch.ones(2, 2, requires_grad=True)
+decode(torch.zeros(2, 2, dtype=torch.int64), value, torch.ones(3, 3), backend="cpu").sum().backward()
+assert value.grad.tolist() == [[3.0, 3.0], [3.0, 3.0]]
+print(sparse_kernels.__file__)
 """
+MESSAGE = "compiling kernels for this processor, once"
 
 
-@pytest.mark.slow
-def test_compiled_code_is_kept_in_the_workbench_cache(tmp_path: Path):
-    environment = os.environ | {"WORKBENCH_CACHE": str(tmp_path)}
+def _run(
+    cache: Path, env: dict[str, str] | None = None, before: Sequence[str] = ()
+) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"WORKBENCH_CACHE": str(cache), "OMP_NUM_THREADS": "1"} | (env or {})
     environment.pop("NUMBA_CACHE_DIR", None)
-    subprocess.run([sys.executable, "-c", SCRIPT], check=True, timeout=300, env=environment)
+    command = [*before, sys.executable, "-c", SCRIPT]
+    return subprocess.run(command, check=False, timeout=300, env=environment, capture_output=True, text=True)
+
+
+def test_the_first_use_says_that_it_compiles_and_later_processes_do_not(tmp_path: Path):
+    first, second = _run(tmp_path), _run(tmp_path)
+    assert (first.returncode, second.returncode) == (0, 0), first.stderr + second.stderr
+    assert first.stderr.count(MESSAGE) == 1
+    assert second.stderr == ""
     assert any((tmp_path / "numba").rglob("*.nbi"))
+
+
+@pytest.fixture
+def read_only(tmp_path: Path) -> Iterator[Path]:
+    """A copy of the package that cannot be written."""
+    installed = tmp_path / "site" / "sparse_kernels"
+    source = Path(str(sparse_kernels.__file__)).parent
+    shutil.copytree(source, installed, ignore=shutil.ignore_patterns("__pycache__"))
+    folders = [installed, *(path for path in installed.rglob("*") if path.is_dir())]
+    for folder in folders:
+        folder.chmod(0o555)
+    yield installed
+    for folder in folders:
+        folder.chmod(0o755)
+
+
+@pytest.mark.parametrize("cached", [True, False])
+def test_an_installation_that_cannot_be_written_works(tmp_path: Path, read_only: Path, cached: bool):
+    cache = tmp_path / "cache" if cached else read_only / "cache"
+    environment = {"PYTHONPATH": str(read_only.parent), "HOME": str(read_only), "XDG_CACHE_HOME": str(read_only)}
+    run = _run(cache, env=environment, before=_bound_by_permissions(read_only))
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.strip() == str(read_only / "__init__.py")
+    assert any(cache.rglob("*.nbi")) == cached
+    assert ("compile in every process" in run.stderr) != cached
+    assert not list(read_only.rglob("*.nb[ic]"))
+
+
+def _bound_by_permissions(folder: Path) -> list[str]:
+    """What to put before a command so that it may not write a folder without permission, as root may."""
+    if not os.access(folder, os.W_OK):
+        return []
+    if not shutil.which("setpriv"):
+        pytest.skip("this user may write everywhere")
+    return ["setpriv", "--bounding-set", "-dac_override,-dac_read_search"]
 
 
 def test_nothing_is_written_beside_the_source():

@@ -1,6 +1,7 @@
 """numba, set up once: where its compiled code is kept and how many threads it may use."""
 
 import contextlib
+import functools
 import importlib
 import logging
 import os
@@ -25,6 +26,7 @@ def kernel_module(name: str) -> ModuleType:
     module = _modules.get(name)
     if module is None:
         with _import_lock, _cache_folder():
+            _announce_compilation()
             module = _modules.setdefault(name, importlib.import_module(f"sparse_kernels.cpu.{name}"))
     return module
 
@@ -50,13 +52,32 @@ def _cache_folder() -> Iterator[None]:
         folder = next(filter(_writable, cache_candidates()), None)
         if folder is None:
             logger.warning("no folder for compiled kernels can be written; they compile in every process")
-        elif not any(folder.iterdir()):
-            logger.info("compiling the sparse kernels for this machine, once: about 20 seconds; kept in %s", folder)
         _config().CACHE_DIR = str(folder or "")
     try:
         yield
     finally:
         _config().CACHE_DIR = configured
+
+
+@functools.cache
+def _announce_compilation() -> None:
+    """Say it once a process when numba compiles one of our kernels, and only when it really does.
+
+    A warning, because that is what a terminal and a notebook show of a library that nobody has set up.
+    """
+    from numba.core import event
+
+    class Announcement(event.Listener):
+        told = False
+
+        def on_start(self, event: Any) -> None:
+            if not self.told and event.data["dispatcher"].py_func.__module__.startswith("sparse_kernels."):
+                self.told = True
+                logger.warning("compiling kernels for this processor, once: up to half a minute in all")
+
+        def on_end(self, event: Any) -> None: ...
+
+    event.register("numba:compile", Announcement())
 
 
 def _config() -> Any:

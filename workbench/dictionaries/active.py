@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from sparse_kernels import decode as sparse_decode
+from sparse_kernels import decode as sparse_decode, encode_batch_topk, encode_threshold
 from workbench.core import Codes
 
 Active = Codes | Float[Tensor, "n f"]
@@ -17,11 +17,7 @@ def decode(active: Active, weight: Float[Tensor, "f d"]) -> Float[Tensor, "n d"]
     """The sum over a row's features of value times the feature's row of `weight`."""
     if isinstance(active, Tensor):
         return active @ weight
-    if active.offsets is None:
-        return sparse_decode(active.index, active.value, weight)
-    return torch.nn.functional.embedding_bag(
-        active.index, weight, active.offsets, mode="sum", per_sample_weights=active.value, include_last_offset=True
-    )
+    return sparse_decode(active.index, active.value, weight, active.offsets)
 
 
 def above(
@@ -31,19 +27,14 @@ def above(
     threshold: Float[Tensor, " f"] | float,
 ) -> Codes:
     """The pre-activations above a threshold, as ragged codes; NaN counts as above, so that it is seen."""
-    found = torch.addmm(bias, x, weight.T)
-    return ragged(found, ~(found <= threshold))
+    index, value, ends = encode_threshold(x, weight, bias, threshold, positive=False)
+    return Codes(index, value, weight.shape[0], ends)
 
 
 def batch_topk(x: Float[Tensor, "n d"], weight: Float[Tensor, "f d"], bias: Float[Tensor, " f"], k: int) -> Codes:
     """The n * k largest positive pre-activations of all rows together, as ragged codes."""
-    found = torch.addmm(bias, x, weight.T)
-    flat = found.flatten()
-    chosen = flat.detach().topk(min(len(x) * k, flat.numel()), sorted=False).indices
-    chosen = chosen[~(flat.detach()[chosen] <= 0)].sort().values
-    rows = chosen // found.shape[1]
-    counts = torch.bincount(rows, minlength=len(x))
-    return Codes(chosen % found.shape[1], flat[chosen], found.shape[1], offsets(counts))
+    index, value, ends = encode_batch_topk(x, weight, bias, k)
+    return Codes(index, value, weight.shape[0], ends)
 
 
 def ragged(values: Float[Tensor, "n f"], active: Bool[Tensor, "n f"]) -> Codes:

@@ -25,7 +25,8 @@ def subject():
 def test_counts_and_examples_match_a_dense_reference(subject, tmp_path):
     model, text, dictionaries = subject
     found = scan(model, dictionaries, text, tmp_path / "scan", ScanConfig(sequences=40, examples=5, batch_sequences=7))
-    (site, coder), count = next(iter(dictionaries.items())), 40
+    coder, count = next(iter(dictionaries.values())), 40
+    (site,) = coder.reads
     part = text.take(torch.arange(count))
     x = model.capture(TokenBatch(part.ids, part.lengths), [site])[site]
     dense = coder.encode({site: x.flatten(0, 1)}).dense().view(count, -1, 24)

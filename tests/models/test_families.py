@@ -64,6 +64,15 @@ def test_shapes(single):
     assert shape.logit_softcap == (4.0 if shape.family == "gemma2" else None)
 
 
+@pytest.mark.parametrize(
+    "site",
+    ["resid_post.0", "mlp_post.1", "attn_z.0", "attn_z.1.h2", "attn_k.0", "attn_q_input.0", "lnf_scale", "logits"],
+)
+def test_the_shape_knows_the_length_of_every_row(single, site):
+    model = single[0]
+    assert model.shape.row_size(Site.parse(site)) == model.capture(IDS, [site])[Site.parse(site)][0, 0].numel()
+
+
 def test_logits_equal_hugging_face(single):
     model, untouched = single
     wanted = untouched(IDS).logits

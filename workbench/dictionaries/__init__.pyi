@@ -6,11 +6,7 @@ from .base import (
     make_dictionary as make_dictionary,
 )
 from .coder import SAE as SAE, Coder as Coder, SkipTranscoder as SkipTranscoder, Transcoder as Transcoder
-from .collection import (
-    DictionarySet as DictionarySet,
-    dictionaries_for_layers as dictionaries_for_layers,
-    load_dictionaries as load_dictionaries,
-)
+from .collection import DictionarySet as DictionarySet, load_dictionaries as load_dictionaries
 from .config import (
     FAMILIES as FAMILIES,
     AffineConfig as AffineConfig,
@@ -27,3 +23,4 @@ from .cross_layer import CrossLayerTranscoder as CrossLayerTranscoder
 from .gates import Gate as Gate
 from .imported import ImportedCoder as ImportedCoder, ImportedConfig as ImportedConfig
 from .initialise import Affine as Affine, AffineFit as AffineFit, Scale as Scale, median_norm as median_norm
+from .sweep import dictionaries_for_layers as dictionaries_for_layers, new_set as new_set

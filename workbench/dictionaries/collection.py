@@ -1,20 +1,20 @@
-"""DictionarySet: the dictionaries of one model, by the Site that each reads, kept as one artifact."""
+"""DictionarySet: the dictionaries of one model, by name, kept as one artifact."""
 
 import copy
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import cast
 
 import torch
 
 from workbench.core import (
     Artifact,
     ArtifactError,
-    Config,
     ConfigError,
     Manifest,
     Site,
     generator,
-    get,
     read_artifact,
     write_artifact,
 )
@@ -26,31 +26,55 @@ from .coder import Coder
 KIND = "dictionary set"
 
 
-class DictionarySet(Mapping[Site, Dictionary]):
-    """Read-Site -> Dictionary, in the order in which a forward pass meets them.
+class DictionarySet(Mapping[str, Dictionary]):
+    """Name -> Dictionary, in the order in which a forward pass meets them; a Site finds the only one that reads it.
+
+    Args:
+        dictionaries: by name, or in a row if each reads another Site, which then names it.
 
     Attributes:
         name: what Units and reports call the set.
         manifest: where it came from; None for one made in memory.
     """
 
-    def __init__(self, dictionaries: Iterable[Dictionary], name: str = "", manifest: Manifest | None = None) -> None:
+    def __init__(
+        self,
+        dictionaries: Mapping[str, Dictionary] | Iterable[Dictionary],
+        name: str = "",
+        manifest: Manifest | None = None,
+    ) -> None:
         self.name, self.manifest = name, manifest
-        self._by_site: dict[Site, Dictionary] = {}
-        for dictionary in dictionaries:
-            site = dictionary.reads[0]
-            if site in self._by_site:
-                raise ConfigError(f"two dictionaries of one set read {site}", hint="train them as two sets")
-            self._by_site[site] = dictionary
+        self._members: dict[str, Dictionary] = {}
+        if isinstance(dictionaries, Mapping):
+            pairs = list(cast(Mapping[str, Dictionary], dictionaries).items())
+        else:
+            pairs = [(site_name(dictionary), dictionary) for dictionary in dictionaries]
+        for key, dictionary in pairs:
+            if key in self._members:
+                raise ConfigError(f"two dictionaries of one set read {key}", hint="give a mapping with their names")
+            if not _MEMBER.fullmatch(key):
+                raise ConfigError(f"{key!r} cannot name a dictionary", hint="use letters, digits, and . _ - + =")
+            self._members[key] = dictionary
 
-    def __getitem__(self, site: Site) -> Dictionary:
-        return self._by_site[site]
+    def __getitem__(self, key: str | Site) -> Dictionary:
+        if isinstance(key, str):
+            return self._members[key]
+        found = self.reading(key)
+        if not found:
+            raise KeyError(key)
+        if len(found) > 1:
+            raise ConfigError(f"{len(found)} dictionaries read {key}", hint=f"name one of {', '.join(found)}")
+        return next(iter(found.values()))
 
-    def __iter__(self) -> Iterator[Site]:
-        return iter(self._by_site)
+    def reading(self, site: Site) -> dict[str, Dictionary]:
+        """The members that read a Site, by name."""
+        return {name: dictionary for name, dictionary in self.items() if site in dictionary.reads}
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._members)
 
     def __len__(self) -> int:
-        return len(self._by_site)
+        return len(self._members)
 
     def __repr__(self) -> str:
         families = ", ".join(sorted({dictionary.family for dictionary in self.values()}))
@@ -59,7 +83,8 @@ class DictionarySet(Mapping[Site, Dictionary]):
     @property
     def layers(self) -> tuple[int, ...]:
         """The layers that have a dictionary."""
-        return tuple(sorted({site.layer for site in self if site.layer is not None}))
+        reads = (site for dictionary in self.values() for site in dictionary.reads)
+        return tuple(sorted({site.layer for site in reads if site.layer is not None}))
 
     def by_layer(self, layer: int) -> Dictionary:
         """The dictionary of a layer.
@@ -67,7 +92,7 @@ class DictionarySet(Mapping[Site, Dictionary]):
         Raises:
             ConfigError: none or several there.
         """
-        found = [dictionary for site, dictionary in self.items() if site.layer == layer]
+        found = [d for d in self.values() if any(site.layer == layer for site in d.reads)]
         if len(found) != 1:
             have = ", ".join(map(str, self.layers)) or "none"
             raise ConfigError(
@@ -101,11 +126,10 @@ class DictionarySet(Mapping[Site, Dictionary]):
         return self._map(shuffle, f"{self.name} (shuffled decoder)")
 
     def _map(self, function: Callable[[Dictionary], Dictionary], name: str) -> "DictionarySet":
-        made = []
-        for dictionary in self.values():
-            new = function(dictionary)
-            new.name = f"{name}/{dictionary.reads[0]}"
-            made.append(new)
+        made = {}
+        for key, dictionary in self.items():
+            made[key] = function(dictionary)
+            made[key].name = f"{name}/{key}"
         return DictionarySet(made, name, self.manifest)
 
     def save(
@@ -119,32 +143,14 @@ class DictionarySet(Mapping[Site, Dictionary]):
         base = manifest or self.manifest or Manifest(kind=KIND)
 
         def write_members(staging: Path) -> None:
-            for site, dictionary in self.items():
-                dictionary.save(staging / str(site), base)
+            for key, dictionary in self.items():
+                dictionary.save(staging / key, base)
             if fill:
                 fill(staging)
 
-        details = {"members": [str(site) for site in self], "layers": list(self.layers)}
+        details = {"members": list(self), "layers": list(self.layers)}
         changed = {"kind": KIND, "name": self.name or folder.name, "details": {**base.details, **details}}
         return write_artifact(folder, base.model_copy(update=changed), fill=write_members)
-
-
-def dictionaries_for_layers(
-    family: str, layers: Iterable[int], d_model: int, config: Config | None = None, name: str = ""
-) -> DictionarySet:
-    """One new dictionary of a family per layer, at the family's own Sites.
-
-    Raises:
-        ConfigError: unknown family or settings of another kind.
-    """
-    kind: type[Dictionary] = get("dictionary", family)
-    made = []
-    for layer in layers:
-        reads, writes = kind.default_sites(layer)
-        label = f"{name}/{reads[0]}" if name else str(reads[0])
-        sizes = dict.fromkeys(reads, d_model), dict.fromkeys(writes, d_model)
-        made.append(kind(config or kind.config_class(), *sizes, label))
-    return DictionarySet(made, name)
 
 
 def load_dictionaries(folder: Path, device: str = "cpu") -> DictionarySet:
@@ -159,8 +165,19 @@ def load_dictionaries(folder: Path, device: str = "cpu") -> DictionarySet:
         return DictionarySet([load_dictionary(folder, device)], artifact.manifest.name, artifact.manifest)
     if artifact.manifest.kind != KIND:
         raise ArtifactError(f"wanted dictionaries at {folder}", found=f"found a {artifact.manifest.kind}")
-    members = [load_dictionary(folder / member, device) for member in artifact.manifest.details.get("members", [])]
+    names = artifact.manifest.details.get("members", [])
+    members = {name: load_dictionary(folder / name, device) for name in names}
     return DictionarySet(members, artifact.manifest.name, artifact.manifest)
+
+
+def site_name(dictionary: Dictionary) -> str:
+    """How a dictionary is called in a set by what it reads: `mlp_in.3`, or `mlp_in.0-5` for one that spans layers."""
+    first, last = dictionary.reads[0], dictionary.reads[-1]
+    return f"{first}-{last.layer}" if dictionary.spans_layers and first != last else str(first)
+
+
+_MEMBER = re.compile(r"[A-Za-z0-9][\w.+=-]*")
+"""Names of members name folders, too."""
 
 
 def _coder(dictionary: Dictionary) -> Coder:

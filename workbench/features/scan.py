@@ -3,7 +3,7 @@
 The result is an artifact of kind `scan`; examples are read from it without the model.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -54,21 +54,22 @@ def scan(
     config, progress = config or ScanConfig(), progress or Silent()
     text = text.take(torch.arange(min(config.sequences, len(text))))
     keep = text.mask(model.policy, model.tokenizer.special_ids)
-    collected: dict[Site, list[tuple[Tensor, Tensor]]] = {site: [] for site in dictionaries}
+    collected: dict[str, list[tuple[Tensor, Tensor]]] = {name: [] for name in dictionaries}
+    sites = dict.fromkeys(site for dictionary in dictionaries.values() for site in dictionary.reads)
     progress.phase("scanning features", float(text.lengths.sum()), "tokens")
     for start in range(0, len(text), config.batch_sequences):
         if progress.cancelled():
             raise Interrupted("the feature scan was cancelled before it was complete")
         batch = text.take(torch.arange(start, min(start + config.batch_sequences, len(text))))
-        inputs = model.capture(TokenBatch(batch.ids, batch.lengths), tuple(dictionaries))
-        for site, dictionary in dictionaries.items():
-            collected[site].append(_codes(dictionary, inputs, keep[start : start + len(batch)]))
+        inputs = model.capture(TokenBatch(batch.ids, batch.lengths), tuple(sites))
+        for name, dictionary in dictionaries.items():
+            collected[name].append(_codes(dictionary, inputs, keep[start : start + len(batch)]))
         progress.advance(float(batch.lengths.sum()))
     tensors = {"ids": text.ids, "lengths": text.lengths, "document": text.document}
-    for site, dictionary in dictionaries.items():
-        index, value = (torch.cat(parts) for parts in zip(*collected.pop(site), strict=True))
-        tensors |= {f"index.{site}": index, f"value.{site}": value}
-        tensors |= _top_examples(index, value, dictionary.width, config.examples, str(site))
+    for name, dictionary in dictionaries.items():
+        index, value = (_cat(parts) for parts in zip(*collected.pop(name), strict=True))
+        tensors |= {f"index.{name}": index, f"value.{name}": value}
+        tensors |= _top_examples(index, value, dictionary.width, config.examples, name)
     manifest = Manifest(
         kind=KIND,
         name=folder.name,
@@ -79,8 +80,8 @@ def scan(
         config=config.model_dump(mode="json"),
         details={
             "documents": list(text.document_ids),
-            "names": {str(site): dictionary.name for site, dictionary in dictionaries.items()},
-            "widths": {str(site): dictionary.width for site, dictionary in dictionaries.items()},
+            "names": {name: dictionary.name for name, dictionary in dictionaries.items()},
+            "widths": {name: dictionary.width for name, dictionary in dictionaries.items()},
             "counted_tokens": int(keep.sum()),
             "licence_url": text.licence_url,
         },
@@ -180,7 +181,7 @@ class FeatureScan:
 def _codes(dictionary: Dictionary, inputs: dict[Site, Tensor], keep: Tensor) -> tuple[Tensor, Tensor]:
     """index int32 and value bfloat16 [b, t, k]; nothing is active where `keep` is False."""
     shape = keep.shape
-    flat = {site: inputs[site].flatten(0, 1) for site in dictionary.reads}
+    flat = {site: inputs[site].flatten(0, 1).flatten(1) for site in dictionary.reads}
     with torch.no_grad():
         codes = dictionary.encode(flat).padded()
     value = torch.where(keep.flatten()[:, None].to(codes.value.device), codes.value, 0.0)
@@ -190,7 +191,13 @@ def _codes(dictionary: Dictionary, inputs: dict[Site, Tensor], keep: Tensor) -> 
     )
 
 
-def _top_examples(index: Tensor, value: Tensor, width: int, count: int, site: str) -> dict[str, Tensor]:
+def _cat(parts: Sequence[Tensor]) -> Tensor:
+    """Batches of codes with as many places as the fullest row of all needs."""
+    most = max(part.shape[2] for part in parts)
+    return torch.cat([torch.nn.functional.pad(part, (0, most - part.shape[2])) for part in parts])
+
+
+def _top_examples(index: Tensor, value: Tensor, width: int, count: int, name: str) -> dict[str, Tensor]:
     """Per feature: how often it fires, and its `count` largest activations, at most one from a sequence."""
     sequences, length, k = index.shape
     alive = value.flatten() > 0
@@ -210,7 +217,7 @@ def _top_examples(index: Tensor, value: Tensor, width: int, count: int, site: st
     top_place[feature_of[kept], rank[kept]] = place_of[kept]
     top_value[feature_of[kept], rank[kept]] = value_of[kept]
     counts = torch.bincount(feature, minlength=width).to(torch.int32)
-    return {f"top_place.{site}": top_place, f"top_value.{site}": top_value, f"count.{site}": counts}
+    return {f"top_place.{name}": top_place, f"top_value.{name}": top_value, f"count.{name}": counts}
 
 
 def _first_of_each(values: Tensor) -> Tensor:

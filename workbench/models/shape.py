@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
+from workbench.core import Site, SiteError
+
 
 @dataclass(frozen=True)
 class ModelShape:
@@ -34,6 +36,23 @@ class ModelShape:
     logit_softcap: float | None = None
     rotary: bool = True
     norm_eps: float = 1e-5
+
+    def row_size(self, site: Site) -> int:
+        """Length of one position's row at a site; heads lie side by side unless the site names one.
+
+        Raises:
+            SiteError: a site whose rows grow with the text, as those of scores and patterns do.
+        """
+        if site.position_axis != 1:
+            raise SiteError(f"{site} has no row of fixed size per token")
+        if site.kind.endswith("_scale"):
+            return 1
+        heads = 1
+        if site.head_axis is not None and site.head is None:
+            heads = self.n_kv_heads if site.kind[:6] in ("attn_k", "attn_v") else self.n_heads
+        per_head = dict.fromkeys(("attn_q", "attn_k", "attn_v", "attn_z"), self.d_head)
+        per_mlp = dict.fromkeys(("mlp_pre", "mlp_pre_linear", "mlp_post"), self.d_mlp)
+        return heads * {**per_head, **per_mlp, "logits": self.d_vocab}.get(site.kind, self.d_model)
 
 
 def read_shape(bridge: Any) -> ModelShape:

@@ -75,8 +75,8 @@ def fit(
         feeds = stored_feeds(checkpoint)
     total = _planned_steps(rows, config)
     learners = [
-        Learner(str(site), module, feed, config, total)
-        for (site, module), feed in zip(dictionaries.items(), feeds, strict=True)
+        Learner(name, module, feed, config, total)
+        for (name, module), feed in zip(dictionaries.items(), feeds, strict=True)
     ]
     return _run(dictionaries, learners, rows, folder, config, identity, checkpoint, progress)
 
@@ -180,8 +180,8 @@ def _identity(dictionaries: DictionarySet, rows: Rows, config: TrainConfig) -> d
     """JSON of everything that decides the outcome: equal identities train equal weights."""
     settings = config.model_dump(mode="json", exclude={"checkpoint_every_chunks"})
     members = [
-        [dictionary.family, str(site), dictionary.config.model_dump(mode="json"), str(dictionary.dtype)]
-        for site, dictionary in dictionaries.items()
+        [dictionary.family, name, dictionary.config.model_dump(mode="json"), str(dictionary.dtype)]
+        for name, dictionary in dictionaries.items()
     ]
     return json.loads(json.dumps({"settings": settings, "rows": rows.identity, "dictionaries": members}))
 

@@ -13,6 +13,7 @@ from .optimising import (
     unit_norm_ as unit_norm_,
 )
 from .packed import PackedWeight as PackedWeight, can_pack as can_pack, packing_pays as packing_pays
+from .precision import float32_only as float32_only
 from .reconstruction import reconstruction_error as reconstruction_error, squared_deviation as squared_deviation
 from .selection import encode_batch_topk as encode_batch_topk, encode_threshold as encode_threshold
 from .weight_gradients import (

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from sparse_kernels import KernelError, dense, encode_topk, linear
-from sparse_kernels.cpu import encoder, product
+from sparse_kernels.cpu import product, rough
 
 needs_onednn = pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="this PyTorch has no oneDNN")
 
@@ -40,7 +40,7 @@ def test_other_dtypes_empty_batches_and_no_bias():
 @needs_onednn
 @pytest.mark.parametrize("rows", [40, product.PACKING_PAYS + 3])
 def test_encoding_through_packed_tiles_is_the_same(rows: int, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(encoder, "multiplies_bfloat16", lambda: False)
+    monkeypatch.setattr(rough, "multiplies_bfloat16", lambda: False)
     monkeypatch.setattr(product, "tile_width", lambda rows, size: 50)
     generator = torch.Generator().manual_seed(0)
     x = torch.randint(-3, 4, (rows, 12), generator=generator).float()

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings, strategies as st
 from operand_cases import Encoder, encoders
 
-from sparse_kernels import encode_topk, reference
+from sparse_kernels import encode_topk, float32_only, reference
 from sparse_kernels.cpu import encoder, rough
 
 
@@ -105,3 +105,11 @@ def test_a_batch_that_cannot_be_screened_stops_trying(monkeypatch: pytest.Monkey
     calls.clear()
     encode_topk(x, weight, None, 4, backend="cpu")
     assert calls == [encoder.PROBE, 600 - encoder.PROBE]
+
+
+def test_inside_float32_only_nothing_is_screened(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(rough, "multiplies_bfloat16", lambda: True)
+    assert rough.screening_pays(4096, 4608, 32)
+    with float32_only():
+        assert not rough.screening_pays(4096, 4608, 32)
+    assert rough.screening_pays(4096, 4608, 32)

@@ -10,6 +10,7 @@ from torch import Tensor
 from sparse_kernels.cpu import product
 from sparse_kernels.cpu.compiled import by_rows
 from sparse_kernels.cpu.workspace import workspace
+from sparse_kernels.precision import bfloat16_candidates
 
 FEWEST = 256
 """Rows that repay the conversion of the weights to bfloat16."""
@@ -23,7 +24,8 @@ def multiplies_bfloat16() -> bool:
 
 def screening_pays(rows: int, features: int, k: int) -> bool:
     """Few candidates among many features, and rows enough to repay the conversion of the weights."""
-    return multiplies_bfloat16() and rows >= FEWEST and features >= 16 * k and features >= 1024
+    possible = bfloat16_candidates() and multiplies_bfloat16()
+    return possible and rows >= FEWEST and features >= 16 * k and features >= 1024
 
 
 def tiles(x: Tensor, weight: Tensor, bias: Tensor) -> Iterator[tuple[int, np.ndarray]]:

@@ -86,7 +86,10 @@ def restore(checkpoint: Checkpoint, learners: Sequence[Learner]) -> None:
             prefix = f"optimiser/{name}/"
             found = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
             if found:
-                found = {key: value if key == "step" else value.to(parameter) for key, value in found.items()}
+                found = {
+                    key: value.to(parameter.device) if key == "step" else value.to(parameter)
+                    for key, value in found.items()
+                }
                 learner.optimiser.state[parameter] = found
         learner.step, learner.rows_seen = counters["step"], counters["rows_seen"]
         learner.rows_offered, learner.rows_dropped = counters["rows_offered"], counters["rows_dropped"]

@@ -1,5 +1,7 @@
 """Settings of a training run; importing them loads no torch."""
 
+from typing import Literal
+
 from pydantic import Field
 
 from workbench.core import Config
@@ -14,6 +16,13 @@ class TrainConfig(Config):
     lr: float = Field(default=5e-3, gt=0, description="learning rate at the top of the schedule")
     warm_up: int = Field(default=20, ge=0, description="steps in which the learning rate rises from 0")
     decay_share: float = Field(default=0.6, ge=0, le=1, description="last share of the steps, with a falling rate")
+    sparsity_warm_up: float = Field(
+        default=0.05, ge=0, le=1, description="first share of the steps, in which the sparsity penalty rises from 0"
+    )
+    optimiser: Literal["adam", "row-sparse-adam"] = Field(
+        default="adam",
+        description="row-sparse-adam: only the features active in a batch move; other mathematics, for large ones",
+    )
     betas: tuple[float, float] = Field(default=(0.9, 0.99), description="Adam's averaging constants")
     skip_lr_factor: float = Field(default=0.1, ge=0, description="learning rate of skip connections, relative to lr")
     clip: float | None = Field(default=None, gt=0, description="largest norm of a gradient; none: no clipping")

@@ -9,11 +9,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from sparse_kernels import sparse_gradients
 from workbench.core import Site, child
 
 from .config import TrainConfig
 from .errors import TrainingError
 from .feed import Batch, Buffers, Feed
+from .optimiser import clip_gradients_, make_optimiser
 from .schedule import lr_factor
 
 DEAD_AFTER_ROWS = 20_000
@@ -25,6 +27,8 @@ class Trainable(Protocol):
     """What the loop asks of a module; `loss` gives scalars of which the one called `loss` is optimised."""
 
     def loss(self, inputs: Mapping[Site, Float[Tensor, "n d"]], /) -> dict[str, Tensor]: ...
+    def before_step(self, sparsity: float, /) -> None: ...
+    def after_backward(self) -> None: ...
     def after_step(self) -> None: ...
     def parameter_groups(self) -> list[dict[str, Any]]: ...
     def named_parameters(self) -> Any: ...
@@ -49,7 +53,7 @@ class Learner:
             {"params": group["params"], "factor": factors.get(group["role"], 1.0)}
             for group in module.parameter_groups()
         ]
-        self.optimiser = torch.optim.Adam(groups, lr=config.lr, betas=config.betas, fused=True)
+        self.optimiser = make_optimiser(groups, config)
 
     def train_chunk(self, inputs: Mapping[Site, Float[Tensor, "n d"]], number: int, buffers: Buffers) -> dict[str, Any]:
         """Go through a chunk; returns the record of it for the metrics.
@@ -57,8 +61,8 @@ class Learner:
         Raises:
             TrainingError: the loss is no number, or FVU grew far beyond where it started.
         """
-        began, seen, steps = time.perf_counter(), self.rows_seen, 0
-        sums: dict[str, float] = {}
+        began, seen, first = time.perf_counter(), self.rows_seen, self.step
+        losses: list[tuple[int, dict[str, Tensor]]] = []
         weights = next(parameter for _, parameter in self.module.named_parameters())
         inputs = {site: inputs[site].to(weights) for site in self.feed.scales}
         kept = self.feed.kept(inputs)
@@ -70,17 +74,17 @@ class Learner:
             for batch in self.feed.batches(inputs, kept, self.config.batch_rows, seed, buffers):
                 if self.step >= self.total_steps:
                     break
-                for key, value in self._update(batch).items():
-                    sums[key] = sums.get(key, 0.0) + value
-                steps += 1
+                self._update(batch, losses)
+        sums = self._checked_sums(losses)
         return {
             "dictionary": self.name,
             "chunk": number,
             "step": self.step,
-            **{key: value / max(steps, 1) for key, value in sums.items()},
+            **{key: value / max(self.step - first, 1) for key, value in sums.items()},
             **self._dead_share(),
             "dropped_share": self.dropped_share,
             "lr": self._lr(),
+            "sparsity": self._sparsity(),
             "rows_per_second": (self.rows_seen - seen) / max(time.perf_counter() - began, 1e-9),
         }
 
@@ -96,36 +100,55 @@ class Learner:
     def _lr(self) -> float:
         return self.config.lr * lr_factor(self.step, self.total_steps, self.config.warm_up, self.config.decay_share)
 
-    def _update(self, batch: Batch) -> dict[str, float]:
+    def _sparsity(self) -> float:
+        """Share of the sparsity penalty in force: it rises linearly from 0 to 1."""
+        return min(1.0, (self.step + 1) / max(self.config.sparsity_warm_up * self.total_steps, 1.0))
+
+    def _update(self, batch: Batch, losses: list[tuple[int, dict[str, Tensor]]]) -> None:
         rows = len(next(iter(batch.values())))
-        found = self._optimise(batch) if rows else {}
+        if rows:
+            losses.append((self.step, self._optimise(batch)))
         self.step += 1
         self.rows_seen += rows
-        return found
 
-    def _optimise(self, batch: Batch) -> dict[str, float]:
-        losses = self.module.loss(batch)
-        found = {key: float(value.detach()) for key, value in losses.items()}
-        self._check(found)
+    def _optimise(self, batch: Batch) -> dict[str, Tensor]:
+        self.module.before_step(self._sparsity())
+        with sparse_gradients(self.config.optimiser == "row-sparse-adam"):
+            losses = self.module.loss(batch)
         losses["loss"].backward()
+        self.module.after_backward()
         lr = self._lr()
         for group in self.optimiser.param_groups:
             group["lr"] = lr * group["factor"]
         if self.config.clip is not None:
-            torch.nn.utils.clip_grad_norm_([p for _, p in self.module.named_parameters()], self.config.clip)
+            clip_gradients_([parameter for _, parameter in self.module.named_parameters()], self.config.clip)
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
         self.module.after_step()
-        return found
+        return {key: value.detach() for key, value in losses.items()}
 
-    def _check(self, found: Mapping[str, float]) -> None:
+    def _checked_sums(self, losses: list[tuple[int, dict[str, Tensor]]]) -> dict[str, float]:
+        """The losses of a chunk added up. They are read here, at once: reading one stops a GPU until it is done."""
+        if not losses:
+            return {}
+        flat = [value.float() for _, found in losses for value in found.values()]
+        numbers = iter(torch.stack(flat).tolist())
+        sums: dict[str, float] = {}
+        for step, found in losses:
+            read = {key: next(numbers) for key in found}
+            self._check(read, step)
+            for key, value in read.items():
+                sums[key] = sums.get(key, 0.0) + value
+        return sums
+
+    def _check(self, found: Mapping[str, float], step: int) -> None:
         fvu = found.get("fvu", found["loss"])
         if self.first_fvu is None and math.isfinite(fvu):
             self.first_fvu = fvu
         limit = self.config.diverged_factor * max(self.first_fvu or 0.0, 0.1)
         if not math.isfinite(found["loss"]) or fvu > limit:
             raise TrainingError(
-                f"training of {self.name} diverged at step {self.step}",
+                f"training of {self.name} diverged at step {step}",
                 found=f"loss {found['loss']:.4g}, FVU {fvu:.4g} (limit {limit:.4g})",
                 hint="the last checkpoint is kept; try a lower lr, a longer warm-up or clipping",
             )

@@ -29,10 +29,9 @@ class SparseConfig(AffineConfig):
     start_seed: int = Field(default=0, ge=0, description="added to the run's seed when the starting features are drawn")
 
 
-class CoderConfig(SparseConfig):
-    """TopK: a fixed number of active features in every row."""
+class RevivingConfig(SparseConfig):
+    """Dead features learn from what the living ones miss."""
 
-    k: int = Field(default=32, ge=1, description="features that may be active in one row (L0)")
     aux_k: int = Field(
         default=0, ge=0, description="AuxK: dead features that learn in each row what is missed (paper: d / 2); 0: off"
     )
@@ -40,6 +39,12 @@ class CoderConfig(SparseConfig):
     dead_after_rows: int = Field(
         default=20_000, ge=1, description="AuxK: rows without activity after which a feature is dead (paper: 10^7)"
     )
+
+
+class CoderConfig(RevivingConfig):
+    """TopK: a fixed number of active features in every row."""
+
+    k: int = Field(default=32, ge=1, description="features that may be active in one row (L0)")
 
     @model_validator(mode="after")
     def _k_fits(self) -> "CoderConfig":
@@ -70,7 +75,7 @@ class MatryoshkaConfig(BatchTopKConfig):
         return self
 
 
-class ReLUConfig(SparseConfig):
+class ReLUConfig(RevivingConfig):
     """ReLU with an L1 penalty; L0 is what the penalty makes of it."""
 
     l1: float = Field(
@@ -82,7 +87,7 @@ class GatedConfig(ReLUConfig):
     """Gated: the L1 penalty lies on the gate, magnitudes are free."""
 
 
-class JumpReLUConfig(SparseConfig):
+class JumpReLUConfig(RevivingConfig):
     """JumpReLU: a learned threshold for every feature."""
 
     k: int | None = Field(

@@ -37,7 +37,7 @@ RECIPES: dict[str, Recipe] = {
     "batchtopk": Recipe(train=_TRAIN),
     "gated": Recipe(train=_TRAIN, dictionary={"l1": 0.4}),
     "relu": Recipe(train=_TRAIN, dictionary={"l1": 0.25}),
-    "jumprelu": Recipe(train=_TRAIN),
+    "jumprelu": Recipe(train={**_TRAIN, "lr": 3e-3}, dictionary={"k": None, "l0": 0.03, "bandwidth": 2.0}),
     "matryoshka": Recipe(train=_TRAIN),
 }
 """Gate -> its recipe."""

@@ -17,7 +17,7 @@ def decode(
     index: Int[Tensor, "*codes"],
     value: Float[Tensor, "*codes"],
     weight: Float[Tensor, "f d"],
-    offsets: Int[Tensor, " n+1"] | None = None,
+    offsets: Int[Tensor, " n_plus_1"] | None = None,
     *,
     backend: Backend = "auto",
 ) -> Float[Tensor, "n d"]:

@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-Ragged = tuple[Int[Tensor, " m"], Float[Tensor, " m"], Int[Tensor, " n+1"]]
+Ragged = tuple[Int[Tensor, " m"], Float[Tensor, " m"], Int[Tensor, " n_plus_1"]]
 """(index, value, offsets): row i's entries stand from offsets[i] to offsets[i + 1]."""
 
 
@@ -55,7 +55,7 @@ def decode(
     index: Int[Tensor, "*codes"],
     value: Float[Tensor, "*codes"],
     weight: Float[Tensor, "f d"],
-    offsets: Int[Tensor, " n+1"] | None = None,
+    offsets: Int[Tensor, " n_plus_1"] | None = None,
 ) -> Float[Tensor, "n d"]:
     """Gather the chosen rows of `weight`, weigh them, add them up. Half precision computes in float32."""
     rows = _wide(weight)[index.long()]

@@ -78,7 +78,7 @@ def test_features_that_are_not_active_rest_bit_for_bit():
         active = torch.zeros(300, dtype=torch.bool)
         codes = module.encode(batch)
         active[codes.index[codes.value != 0]] = True
-        learner._optimise(batch)
+        learner.optimise(batch)
         for old, now in zip(before, (module.W_enc, module.b_enc, module.W_dec), strict=True):
             moved = (old != now.detach()).reshape(300, -1).any(1)
             assert torch.equal(moved, active)

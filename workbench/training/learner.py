@@ -107,11 +107,12 @@ class Learner:
     def _update(self, batch: Batch, losses: list[tuple[int, dict[str, Tensor]]]) -> None:
         rows = len(next(iter(batch.values())))
         if rows:
-            losses.append((self.step, self._optimise(batch)))
+            losses.append((self.step, self.optimise(batch)))
         self.step += 1
         self.rows_seen += rows
 
-    def _optimise(self, batch: Batch) -> dict[str, Tensor]:
+    def optimise(self, batch: Batch) -> dict[str, Tensor]:
+        """One step on a batch in the units of training; the losses stay where they were computed."""
         self.module.before_step(self._sparsity())
         with sparse_gradients(self.config.optimiser == "row-sparse-adam"):
             losses = self.module.loss(batch)

@@ -1,5 +1,5 @@
 """Every benchmark of this room, registered by importing the files that hold them."""
 
-from . import kernels
+from . import kernels, training
 
-__all__ = ["kernels"]
+__all__ = ["kernels", "training"]

@@ -44,7 +44,8 @@ def encode_topk(
 
 
 def _encode(x: Tensor, weight: Tensor, bias: Tensor | None, relu: bool, index: Tensor, value: Tensor) -> None:
-    screening = relu and rough.screening_pays(x.shape[0], weight.shape[0], index.shape[1])
+    # a row is settled only where its k best are positive, and there it makes no difference what ReLU does to the rest
+    screening = rough.screening_pays(x.shape[0], weight.shape[0], index.shape[1])
     lengths = rough.lengths(weight) if screening else None
     start = 0
     while start < x.shape[0]:

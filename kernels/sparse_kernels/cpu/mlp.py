@@ -1,0 +1,77 @@
+"""The CPU path's MLP on chosen neurons: no checks, no autograd."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sparse_kernels.cpu.compiled import kernel_module, threads
+from sparse_kernels.dense import linear
+from sparse_kernels.neurons import FUNCTIONS, Neurons
+
+MANY = 16
+"""Rows from which dense products on a copy of the shared neurons beat reading the neurons in place."""
+SHARE, MOST_SHARES = 64, 32
+"""Neurons that a share has at least, and shares at most."""
+_ACTIVATIONS = ("relu", "silu", "gelu", "gelu_tanh")
+_NONE = np.empty(0, np.float32)
+
+
+def gather_mlp(x: Tensor, neurons: Neurons, index: Tensor, activation: str) -> Tensor:
+    """out [n e]; index [j] or [n j]."""
+    n, j, e = x.shape[0], index.shape[-1], neurons.w_out.shape[1]
+    if index.ndim == 1 and n >= MANY:
+        return _dense(x, neurons.rows(index), activation)
+    out = torch.empty(n, e)
+    hidden = np.empty((n, j), np.float32)
+    partial = np.empty((_shares(j), n, e), np.float32)
+    rows = index.view(-1, j).numpy()
+    operands = (x.numpy(), *_arrays(neurons), rows, _ACTIVATIONS.index(activation), hidden, partial, out.numpy())
+    _run("gather_mlp", operands)
+    return out
+
+
+def topk_mlp(x: Tensor, neurons: Neurons, k: int, activation: str) -> tuple[Tensor, Tensor]:
+    """out [n e] and the neurons chosen, [n k] in rising order."""
+    n, (m, e) = x.shape[0], neurons.w_out.shape
+    out, index = torch.empty(n, e), torch.empty(n, k, dtype=torch.int64)
+    scores = np.empty((n, m), np.float32)
+    keys = np.empty((m,), np.int64)
+    hidden = np.empty((n, k), np.float32)
+    partial = np.empty((_shares(k), n, e), np.float32)
+    code = _ACTIVATIONS.index(activation)
+    operands = (x.numpy(), *_arrays(neurons), np.arange(m), code, scores, _shares(m), keys, index.numpy(), hidden)
+    _run("topk_mlp", (*operands, partial, out.numpy()))
+    return out, index
+
+
+def _run(name: str, operands: tuple[object, ...]) -> None:
+    kernels = kernel_module("neurons")
+    with threads() as parts:
+        getattr(kernels, name if parts == 1 else f"{name}_parallel")(*operands)
+
+
+def _shares(size: int) -> int:
+    return max(1, min(MOST_SHARES, size // SHARE))
+
+
+def _arrays(neurons: Neurons) -> tuple[np.ndarray, ...]:
+    """Gate, in and out weights in their own precision, then the biases in float32; nothing of what is missing."""
+    w_in, w_out = _bits(neurons.w_in), _bits(neurons.w_out)
+    w_gate = w_in[:0] if neurons.w_gate is None else _bits(neurons.w_gate)
+    b_gate, b_in = (_NONE if bias is None else bias.float().numpy() for bias in (neurons.b_gate, neurons.b_in))
+    b_out = np.zeros(w_out.shape[1], np.float32) if neurons.b_out is None else neurons.b_out.float().numpy()
+    return w_gate, w_in, w_out, b_gate, b_in, b_out
+
+
+def _bits(weight: Tensor) -> np.ndarray:
+    """float32, or bfloat16 as the int16 of its bits."""
+    return weight.numpy() if weight.dtype == torch.float32 else weight.view(torch.int16).numpy()
+
+
+def _dense(x: Tensor, neurons: Neurons, activation: str) -> Tensor:
+    """Products of many rows with all the neurons given, in the weights' own precision."""
+    x = x.to(neurons.w_in.dtype)
+    hidden = FUNCTIONS[activation](linear(x, *neurons.first()))
+    if neurons.w_gate is not None:
+        hidden = hidden * linear(x, neurons.w_in, neurons.b_in)
+    return linear(hidden, neurons.w_out.T, neurons.b_out).float()

@@ -56,11 +56,14 @@ class KernelBenchConfig(ShapesConfig):
     """Which operations are measured at these shapes."""
 
     memory_features: int = Field(default=65536, ge=0, description="features where only memory is of interest; 0: skip")
+    codes: int = Field(default=10_000, ge=1, description="codes of the codebook")
+    mlp_width: int = Field(default=2048, ge=1, description="width of the MLP of which some neurons are evaluated")
+    neurons: int = Field(default=8192, ge=4, description="neurons of that MLP")
     operations: tuple[str, ...] = Field(default=(), description="operations to measure; none: all")
     compiled: bool = Field(default=False, description="also compile the Triton kernels and list what they use")
 
     def small(self) -> dict[str, Any]:
-        return super().small() | {"memory_features": 0}
+        return super().small() | {"memory_features": 0, "codes": 1000, "mlp_width": 256, "neurons": 1024}
 
 
 class CaptureBenchConfig(BenchConfig):

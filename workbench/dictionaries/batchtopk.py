@@ -8,7 +8,7 @@ from torch import Tensor
 from workbench.core import Codes, register
 
 from .active import Active, above, batch_topk, part
-from .gates import Gate, Terms
+from .gates import Gate, Terms, annealed
 from .objective import Objective
 
 
@@ -22,7 +22,7 @@ class BatchTopK(Gate):
 
     def __init__(self, config: Any) -> None:
         super().__init__(config)
-        self.k: int = config.k
+        self.k, self.k_start = config.k, config.k_start
         self.rate: float = config.threshold_rate
         self.register_buffer("threshold", torch.zeros(()))
         self.threshold: Tensor
@@ -31,7 +31,8 @@ class BatchTopK(Gate):
         return above(x, weight, bias, self.threshold)
 
     def learn(self, x: Tensor, weight: Tensor, bias: Tensor, objective: Objective) -> tuple[Active, Terms]:
-        codes = batch_topk(x, weight, bias, self.k)
+        k = round(annealed(self.k, self.k_start, objective.sparsity))
+        codes = batch_topk(x, weight, bias, min(k, len(weight)))
         if codes.value.numel():
             self.threshold.lerp_(codes.value.detach().min(), self.rate)
         return codes, {}

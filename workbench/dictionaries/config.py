@@ -45,6 +45,9 @@ class CoderConfig(RevivingConfig):
     """TopK: a fixed number of active features in every row."""
 
     k: int = Field(default=32, ge=1, description="features that may be active in one row (L0)")
+    k_start: float = Field(
+        default=1.0, ge=1, description="multiple of k that is active at first; it falls to k in the sparsity warm-up"
+    )
 
     @model_validator(mode="after")
     def _k_fits(self) -> "CoderConfig":
@@ -93,6 +96,9 @@ class JumpReLUConfig(RevivingConfig):
     k: int | None = Field(
         default=32, ge=1, description="L0 aimed at: the penalty is l0 * (L0 / k - 1)^2; none: it is l0 * L0"
     )
+    k_start: float = Field(
+        default=1.0, ge=1, description="multiple of k aimed at at first; it falls to k in the sparsity warm-up"
+    )
     l0: float = Field(default=1.0, ge=0, description="weight of the penalty, relative to the fraction unexplained")
     bandwidth: float = Field(
         default=0.1, gt=0, description="width of the rectangle through which thresholds see the pre-activations"
@@ -107,6 +113,7 @@ class CrossLayerConfig(SparseConfig):
         default="topk", description="gate of every layer; threshold: thresholds of an imported one, which do not train"
     )
     k: int = Field(default=16, ge=1, description="features active in one row of a layer (a mean, or an aim)")
+    k_start: float = Field(default=1.0, ge=1, description="multiple of k at first; it falls to k in the warm-up")
     l0: float = Field(default=1.0, ge=0, description="jumprelu: weight of l0 * (L0 / k - 1)^2")
     bandwidth: float = Field(default=0.1, gt=0, description="jumprelu: width of the rectangle kernel")
     threshold: float = Field(default=0.1, gt=0, description="jumprelu: starting threshold without rows")

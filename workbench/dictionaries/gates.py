@@ -56,8 +56,22 @@ class TopK(Gate):
 
     def __init__(self, config: Any) -> None:
         super().__init__(config)
-        self.k: int = config.k
+        self.k, self.k_start = config.k, config.k_start
 
     def forward(self, x: Float[Tensor, "n d"], weight: Float[Tensor, "f d"], bias: Float[Tensor, " f"]) -> Codes:
-        index, value = encode_topk(x, weight, bias, self.k)
+        return self._top(x, weight, bias, self.k)
+
+    def learn(
+        self, x: Float[Tensor, "n d"], weight: Float[Tensor, "f d"], bias: Float[Tensor, " f"], objective: Objective
+    ) -> tuple[Active, Terms]:
+        k = annealed(self.k, self.k_start, objective.sparsity)
+        return self._top(x, weight, bias, min(round(k), len(weight))), {}
+
+    def _top(self, x: Tensor, weight: Tensor, bias: Tensor, k: int) -> Codes:
+        index, value = encode_topk(x, weight, bias, k)
         return Codes(index, value, weight.shape[0])
+
+
+def annealed(k: float, start: float, share: float) -> float:
+    """From start * k at share 0 to k at share 1: features that must compete too early settle on mixtures."""
+    return k * (1 + (start - 1) * (1 - share))

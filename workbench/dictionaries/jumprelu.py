@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from workbench.core import Codes, register
 
 from .active import Active, above, batch_topk
-from .gates import Gate, Terms
+from .gates import Gate, Terms, annealed
 from .objective import Objective
 
 
@@ -26,6 +26,7 @@ class JumpReLU(Gate):
     def __init__(self, config: Any) -> None:
         super().__init__(config)
         self.k: int | None = config.k
+        self.k_start: float = config.k_start
         self.weight: float = config.l0
         self.bandwidth: float = config.bandwidth
         self.log_threshold = nn.Parameter(torch.full((config.d_sae,), config.threshold).log())
@@ -41,14 +42,16 @@ class JumpReLU(Gate):
     def learn(self, x: Tensor, weight: Tensor, bias: Tensor, objective: Objective) -> tuple[Active, Terms]:
         acts, counts = jump(x @ weight.T + bias, self.log_threshold, self.bandwidth)
         l0 = counts.mean()
-        penalty = l0 if self.k is None else (l0 / self.k - 1).square()
-        return acts, {"sparsity": objective.sparsity * self.weight * penalty}
+        if self.k is None:
+            return acts, {"sparsity": objective.sparsity * self.weight * l0}
+        aim = annealed(self.k, self.k_start, objective.sparsity)
+        return acts, {"sparsity": self.weight * (l0 / aim - 1).square()}
 
     @torch.no_grad()
     def calibrate_(self, x: Tensor, weight: Tensor, bias: Tensor) -> None:
         if self.k is None:
             return
-        value = batch_topk(x, weight, bias, min(self.k, len(weight))).value
+        value = batch_topk(x, weight, bias, min(round(self.k * self.k_start), len(weight))).value
         if value.numel():
             self.log_threshold.fill_(float(value.min().clamp_min(1e-6).log()))
 

@@ -41,6 +41,11 @@ def tiles(x: Tensor, weight: Tensor, bias: Tensor) -> Iterator[tuple[int, np.nda
         yield first, scores.view(torch.int16).numpy()
 
 
+def values(bits: np.ndarray) -> np.ndarray:
+    """bfloat16 bits as float32."""
+    return (bits.astype(np.int32) << 16).view(np.float32)
+
+
 def _bfloat16(name: str, shape: tuple[int, ...]) -> Tensor:
     return torch.from_numpy(workspace.array(name, shape, np.int16)).view(torch.bfloat16)
 

@@ -4,6 +4,7 @@ from .frozen_norm import FrozenNorm as FrozenNorm
 from .generate import Generation as Generation
 from .hooked import HookedModel as HookedModel
 from .load import fetch_model as fetch_model, load_model as load_model
+from .packed import ModelMemory as ModelMemory
 from .places import BEINGS as BEINGS, PLACES as PLACES, QUESTIONS as QUESTIONS, answer as answer
 from .planted import PlantedModel as PlantedModel, PlantedNode as PlantedNode, build_places as build_places
 from .run import Run as Run

@@ -23,6 +23,7 @@ from workbench.core import (
 
 from .addresses import Addresses, at_head
 from .generate import Generation, generate
+from .packed import ModelMemory, memory, pack_linears, unpack_linears
 from .parameters import Parameters
 from .precision import keep_double
 from .run import Plan, Run
@@ -38,9 +39,10 @@ class HookedModel:
     """A decoder-only language model whose tensors can be read and edited at Sites.
 
     It runs in evaluation mode with its own weights frozen; gradients flow to edits and to `weights=` overrides.
+    With `packed` its linear layers run on packed weights where that is the faster product (see `pack`).
     """
 
-    def __init__(self, bridge: Any, tokenizer: Any, ref: ModelRef, policy: MaskPolicy) -> None:
+    def __init__(self, bridge: Any, tokenizer: Any, ref: ModelRef, policy: MaskPolicy, packed: bool = True) -> None:
         self._bridge, self._model = bridge, bridge.original_model
         self._model.eval().requires_grad_(False)
         self.tokenizer, self.ref, self.policy = tokenizer, ref, policy
@@ -50,6 +52,8 @@ class HookedModel:
         if self.dtype == torch.float64:
             keep_double(bridge)
         self._parameters: Parameters | None = None
+        if packed:
+            self.pack()
 
     @property
     def device(self) -> torch.device:
@@ -151,6 +155,24 @@ class HookedModel:
     def params(self) -> dict[str, Tensor]:
         """Weights by canonical name and orientation: views or copies, for reading and for `weights=`."""
         return self._canonical.canonical()
+
+    def pack(self, force: bool = False) -> bool:
+        """Run the linear layers on weights packed once for this processor; whether they do.
+
+        Nothing is packed where that is not the faster product (on a GPU, in float64, in float32 on Intel's
+        processors), or where the copies could take more than a quarter of the memory; `force` packs wherever oneDNN
+        can. A copy is made when a layer first runs and takes as much memory again as its weight: see `memory`.
+        Results differ in the last bits. Weights that are overridden or train always run unpacked.
+        """
+        return pack_linears(self._model, force)
+
+    def unpack(self) -> None:
+        """Undo `pack`, and give its memory back."""
+        unpack_linears(self._model)
+
+    def memory(self) -> ModelMemory:
+        """Bytes of the weights, and of the packed copies made so far."""
+        return memory(self._model)
 
     @contextmanager
     def with_mlp(self, layer: int, module: nn.Module) -> Iterator["HookedModel"]:

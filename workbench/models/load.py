@@ -44,6 +44,7 @@ def load_model(
     offline: bool = False,
     policy: MaskPolicy = MaskPolicy(),
     progress: Progress = Silent(),
+    packed: bool = True,
 ) -> HookedModel:
     """Load a causal language model and hook it.
 
@@ -53,6 +54,8 @@ def load_model(
         device: `auto` (CUDA, then Apple's MPS, then the processor), `cpu`, `cuda`, `cuda:1`, `mps`.
         dtype: `float32`, `bfloat16` or `float64`.
         offline: never touch the network; a model that is not cached is then refused.
+        packed: run on packed weights where that is faster; takes up to as much memory again as the weights
+            (`HookedModel.pack`, `HookedModel.memory`).
 
     Raises:
         ModelError: unknown name, missing or damaged files, an unsupported architecture, or too little memory.
@@ -62,7 +65,7 @@ def load_model(
     target, kind = _device(device), _dtype(dtype)
     name = str(name)
     if made := builtin(name):
-        return _wrap_built(name, made.build(), target, kind, policy)
+        return _wrap_built(name, made.build(), target, kind, policy, packed)
     source = _locate(name, is_offline(offline), progress)
     files = weight_files(source.folder)
     tokenizer = load_tokenizer(source.folder, source.prefix)
@@ -78,7 +81,7 @@ def load_model(
         processing=source.processing,
         tokenizer_hash=tokenizer.hash,
     )
-    return wrap(model, tokenizer, ref, policy)
+    return wrap(model, tokenizer, ref, policy, packed)
 
 
 def fetch_model(name: str, *, offline: bool = False, progress: Progress = Silent()) -> Path | None:
@@ -178,7 +181,9 @@ def _load_folder(folder: Path, dtype: torch.dtype) -> Any:
     return model.eval().requires_grad_(False)
 
 
-def _wrap_built(name: str, built: Built, device: torch.device, dtype: torch.dtype, policy: MaskPolicy) -> HookedModel:
+def _wrap_built(
+    name: str, built: Built, device: torch.device, dtype: torch.dtype, policy: MaskPolicy, packed: bool
+) -> HookedModel:
     weight_hash = hash_tensors(built.model.state_dict())
     ref = ModelRef(
         id=name,
@@ -188,7 +193,7 @@ def _wrap_built(name: str, built: Built, device: torch.device, dtype: torch.dtyp
         tokenizer_hash=built.tokenizer.hash,
     )
     model = built.model.to(device=device, dtype=dtype).eval().requires_grad_(False)
-    return wrap(model, built.tokenizer, ref, policy)
+    return wrap(model, built.tokenizer, ref, policy, packed)
 
 
 def _device(name: str) -> torch.device:

@@ -3,7 +3,8 @@
 Attention: the bridge computes it step by step, so that scores and patterns can be hooked. When no site or edit
 needs them, Hugging Face's own attention (scaled_dot_product_attention) runs over the same hooked projections; it
 never holds a [b h t t] tensor. Norms: the bridge computes scale and normalised values beside the norm itself; that
-is left out while they have no hooks. Both give the numbers that Hugging Face gives.
+is left out while they have no hooks, and RMS norms without gradient take fewer passes. MLPs: see shortcut_mlp. All
+give the numbers that Hugging Face gives.
 """
 
 import inspect
@@ -11,9 +12,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from .shape import ModelShape
+from .shortcut_mlp import MlpShortcut
 
 # Families whose attention is exactly: project, (norm,) rotate, scaled dot product, project.
 _FUSED = frozenset({"llama", "mistral", "qwen2", "qwen3", "gemma3_text"})
@@ -21,7 +24,7 @@ _NORMS = ("ln1", "ln1_post", "ln2", "ln2_post")
 
 
 class Shortcuts:
-    """Replaces `forward` of the bridge's attention and norm components by one that chooses per run."""
+    """Replaces `forward` of the bridge's attention, norm and MLP components by one that chooses per run."""
 
     def __init__(self, bridge: Any, shape: ModelShape) -> None:
         self.can_fuse = shape.family in _FUSED
@@ -36,6 +39,8 @@ class Shortcuts:
             for norm in (parts[name] for name in _NORMS if name in parts):
                 if norm.use_native_layernorm_autograd:
                     _replace_forward(norm, _norm(norm, norm.forward))
+            if "mlp" in parts and MlpShortcut.fits(block.mlp, shape.act_fn):
+                _replace_forward(block.mlp, MlpShortcut(block.mlp, block.mlp.forward, shape.act_fn))
             _keep_signature(block)
 
     @contextmanager
@@ -63,9 +68,28 @@ def _norm(norm: Any, observed: Callable[..., Tensor]) -> Callable[..., Tensor]:
         if norm.hook_scale.has_hooks() or norm.hook_normalized.has_hooks():
             return observed(hidden_states, **kwargs)
         x = norm.hook_in(hidden_states)
-        return norm.hook_out(norm.original_component(x).to(x.dtype))
+        own = norm.original_component
+        y = _rms(x, own.weight, own.variance_epsilon) if _is_plain_rms(norm, x) else own(x).to(x.dtype)
+        return norm.hook_out(y)
 
     return forward
+
+
+def _is_plain_rms(norm: Any, x: Tensor) -> bool:
+    """A norm as Llama and its like compute it, in their order of roundings, with no gradient asked for."""
+    own = norm.original_component
+    if not hasattr(own, "variance_epsilon") or norm.uses_weight_offset or not norm.uses_rms_norm:
+        return False
+    if x.dtype not in (torch.float32, torch.bfloat16) or own.weight.dtype != x.dtype:
+        return False
+    return not (torch.is_grad_enabled() and (x.requires_grad or own.weight.requires_grad))
+
+
+def _rms(x: Tensor, weight: Tensor, eps: float) -> Tensor:
+    wide = x.float()
+    scale = torch.linalg.vector_norm(wide, dim=-1, keepdim=True).square_().div_(x.shape[-1]).add_(eps).rsqrt_()
+    scaled = wide * scale if wide is x else wide.mul_(scale).to(x.dtype)
+    return scaled.mul_(weight)
 
 
 def _replace_forward(component: Any, forward: Callable[..., Any]) -> None:

@@ -8,9 +8,15 @@ from .hooked import HookedModel
 
 
 def wrap(
-    model: Any, tokenizer: Any = None, ref: ModelRef | None = None, policy: MaskPolicy | None = None
+    model: Any,
+    tokenizer: Any = None,
+    ref: ModelRef | None = None,
+    policy: MaskPolicy | None = None,
+    packed: bool = True,
 ) -> HookedModel:
     """Hook a Hugging Face causal language model; its modules are wrapped in place.
+
+    `packed` lets it run on packed weights where that is faster (`HookedModel.pack`).
 
     Raises:
         ModelError: the architecture is not supported.
@@ -24,4 +30,5 @@ def wrap(
         bridge = build_bridge_from_module(model.eval(), architecture, hf_config=model.config)
     except (ValueError, NotImplementedError, KeyError) as error:
         raise ModelError(f"cannot hook a {architecture}", str(error), "use a decoder-only language model") from None
-    return HookedModel(bridge, tokenizer, ref or ModelRef(id=architecture, weight_hash=""), policy or MaskPolicy())
+    ref = ref or ModelRef(id=architecture, weight_hash="")
+    return HookedModel(bridge, tokenizer, ref, policy or MaskPolicy(), packed)

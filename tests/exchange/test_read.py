@@ -13,22 +13,33 @@ from workbench.dictionaries import load_dictionaries
 from workbench.exchange import ImportConfig, Source, find_format, formats, read_foreign
 
 TABLE = {  # the rows of the facts' conversion table -> the cases that stand for them
-    "SAELens": "saelens", "sparsify": "sparsify", "AE": "dictionary-learning-ae",
+    "SAELens": "saelens",
+    "sparsify": "sparsify",
+    "AE": "dictionary-learning-ae",
     "AE New": "dictionary-learning-ae-new",
-    "TopK/BatchTopK": "dictionary-learning-batchtopk", "Matryoshka": "dictionary-learning-matryoshka",
-    "JumpReLU": "dictionary-learning-jumprelu", "Gated": "dictionary-learning-gated",
-    "circuit-tracer PLT": "circuit-tracer-relu", "circuit-tracer CLT": "circuit-tracer-clt",
-    "llamascopium SAE/PLT": "llamascopium-jumprelu", "llamascopium CLT": "llamascopium-clt",
-    "Gemma Scope 1": "gemma-scope-sae", "Gemma Scope 2": "gemma-scope-2", "OpenAI": "openai", "Dunefsky": "dunefsky",
+    "TopK/BatchTopK": "dictionary-learning-batchtopk",
+    "Matryoshka": "dictionary-learning-matryoshka",
+    "JumpReLU": "dictionary-learning-jumprelu",
+    "Gated": "dictionary-learning-gated",
+    "circuit-tracer PLT": "circuit-tracer-relu",
+    "circuit-tracer CLT": "circuit-tracer-clt",
+    "llamascopium SAE/PLT": "llamascopium-jumprelu",
+    "llamascopium CLT": "llamascopium-clt",
+    "Gemma Scope 1": "gemma-scope-sae",
+    "Gemma Scope 2": "gemma-scope-2",
+    "OpenAI": "openai",
+    "Dunefsky": "dunefsky",
     "Goodfire": "goodfire",
-}  # fmt: skip
+}
 cases = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 
 
 def rows_for(case: Case, seed: int = 0, count: int = 64) -> dict[str, torch.Tensor]:
     draw = torch.Generator().manual_seed(100 + seed)
-    return {site: torch.randn(count, size, generator=draw) * 2 + 0.3
-            for site, size in zip(case.reads, case.sizes, strict=True)}  # fmt: skip
+    return {
+        site: torch.randn(count, size, generator=draw) * 2 + 0.3
+        for site, size in zip(case.reads, case.sizes, strict=True)
+    }
 
 
 def outputs(dictionaries, rows):
@@ -122,8 +133,11 @@ def test_a_folder_of_folders_becomes_a_set(tmp_path):
     found = read_foreign(Source(tmp_path / "run"))
     assert sites(found) == ["mlp_out.1", "resid_post.10"]
     assert set(found.manifest.details["exchange"]["files"]) == {
-        "layers.1.mlp/cfg.json", "layers.1.mlp/sae.safetensors", "layers.10/cfg.json", "layers.10/sae.safetensors"
-    }  # fmt: skip
+        "layers.1.mlp/cfg.json",
+        "layers.1.mlp/sae.safetensors",
+        "layers.10/cfg.json",
+        "layers.10/sae.safetensors",
+    }
 
 
 def test_dictionaries_of_one_site_are_named_by_their_folders(tmp_path):
@@ -155,7 +169,7 @@ def test_sites_can_be_named(tmp_path):
 def test_an_unknown_layout_says_what_was_found_and_tried(tmp_path):
     (tmp_path / "notes.txt").write_text("nothing")
     with pytest.raises(
-        ArtifactError, match=r"no known layout.*1 file\(s\): notes.txt; tried circuit-tracer, .*sparsify"
+        ArtifactError, match=r"no known layout.*1 file\(s\): notes.txt; tried workbench, circuit-tracer, .*sparsify"
     ):
         read_foreign(Source(tmp_path))
     with pytest.raises(ArtifactError, match="there is nothing at"):

@@ -13,18 +13,17 @@ from workbench.core import Codes, Config, ConfigError, Site, register
 from .active import above, decode
 from .base import Readers
 from .coder import SkipTranscoder
-from .config import SparseConfig
+from .config import CoderConfig
 from .gates import Gate
 from .initialise import Affine, Scale
 
 
-class ImportedConfig(SparseConfig):
-    """What a foreign coder does to each row."""
+class ImportedConfig(CoderConfig):
+    """What a foreign coder does to each row; k counts the active features, or the groups of groupmax."""
 
     gate: Literal["topk", "threshold", "signed-topk", "abs-topk", "groupmax"] = Field(
         default="topk", description="which features of a row are active"
     )
-    k: int = Field(default=32, ge=1, description="features active in a row, or groups of groupmax")
     skip: bool = Field(default=False, description="an affine path beside the features")
     row_norm: Literal["none", "layer-norm", "constant-norm"] = Field(
         default="none", description="rows are brought to mean 0 and deviation 1, or to norm sqrt(d), before encoding"
@@ -33,9 +32,7 @@ class ImportedConfig(SparseConfig):
     restore: bool = Field(default=True, description="the output is brought back to the row's own scale and mean")
 
     @model_validator(mode="after")
-    def _k_fits(self) -> "ImportedConfig":
-        if self.k > self.d_sae:
-            raise ValueError(f"k {self.k} is more than the {self.d_sae} features")
+    def _groups_fit(self) -> "ImportedConfig":
         if self.gate == "groupmax" and self.d_sae % self.k:
             raise ValueError(f"{self.d_sae} features do not divide into {self.k} groups")
         return self

@@ -1,10 +1,16 @@
+from .delphi import LatentCache as LatentCache, cache_folder_name as cache_folder_name
 from .exchange import (
     Exchanged as Exchanged,
     export as export,
     find_format as find_format,
     formats as formats,
+    licence_of as licence_of,
     read_foreign as read_foreign,
 )
-from .format import Format as Format, ImportConfig as ImportConfig
+from .format import Format as Format
+from .hub import HubRef as HubRef, fetch as fetch, upload as upload
+from .import_config import ImportConfig as ImportConfig
+from .saebench import write_saebench as write_saebench
 from .source import Source as Source
 from .weights import CoderWeights as CoderWeights, CrossLayerWeights as CrossLayerWeights
+from .writing import write_folder as write_folder

@@ -22,7 +22,8 @@ from workbench.dictionaries import (
     make_dictionary,
 )
 
-from .format import Foreign, ImportConfig
+from .format import Foreign
+from .import_config import ImportConfig
 from .weights import CoderWeights, CrossLayerWeights
 
 _OURS = ("relu", "topk", "jumprelu", "batchtopk", "matryoshka", "gated")
@@ -69,7 +70,11 @@ def _filled(made: Dictionary, state: Mapping[str, Tensor], dtype: torch.dtype) -
         raise ArtifactError(
             "the weights do not fit together", found=", ".join(f"{k} {tuple(t.shape)}" for k, t in state.items())
         )
-    made.load_state_dict({key: tensor.to(dtype) for key, tensor in state.items()})
+    converted = {key: tensor.to(dtype) for key, tensor in state.items()}
+    for key, tensor in converted.items():
+        if not bool(torch.isfinite(tensor).all()):
+            raise ArtifactError(f"the weights leave the range of {str(dtype)[6:]}: {key} holds NaN or infinity")
+    made.load_state_dict(converted)
     return made
 
 

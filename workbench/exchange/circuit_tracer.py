@@ -10,7 +10,8 @@ import yaml
 
 from workbench.core import ArtifactError, Site, register, write_bytes
 
-from .format import Foreign, Format, ImportConfig, coders
+from .format import Foreign, Format, coders
+from .import_config import ImportConfig
 from .sites import hook_site
 from .source import Source, text, whole
 from .stored import Tensors
@@ -35,6 +36,7 @@ class CircuitTracer(Format):
     """
 
     name, title, writes = "circuit-tracer", "circuit-tracer transcoder sets", True
+    harmless = "k"
 
     def detect(self, source: Source) -> bool:
         return any(_LAYER.fullmatch(name) for name in source.files)
@@ -74,7 +76,7 @@ class CircuitTracer(Format):
         if threshold in tensors:
             return replace(weights, gate="jumprelu", threshold=tensors.take(threshold, d_sae))
         if topk:
-            given = settings if "k" in settings else {"k": int(tensors.number("k"))}
+            given = settings if "k" in settings else {"k": int(tensors.number("k", whole=True))}
             ours = settings.get(OURS)
             gate = "topk" if isinstance(ours, dict) and ours.get("relu") is True else "signed-topk"
             return replace(weights, gate=gate, k=whole(given, "k", where))

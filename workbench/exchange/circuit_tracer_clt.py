@@ -10,7 +10,8 @@ import yaml
 from workbench.core import ArtifactError, register, write_bytes
 
 from .circuit_tracer import SETTINGS, open_hook
-from .format import Foreign, Format, ImportConfig
+from .format import Foreign, Format
+from .import_config import ImportConfig
 from .sites import hook_site
 from .source import Source, text
 from .stored import Tensors

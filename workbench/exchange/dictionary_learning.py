@@ -7,7 +7,8 @@ import torch
 
 from workbench.core import ArtifactError, Site, register
 
-from .format import Foreign, Format, ImportConfig
+from .format import Foreign, Format
+from .import_config import ImportConfig
 from .source import Source, flag, part, text
 from .stored import Tensors
 from .weights import CoderWeights, at_least_zero
@@ -24,6 +25,7 @@ class DictionaryLearning(Format):
     """
 
     name, title = "dictionary-learning", "dictionary_learning"
+    harmless = "k|threshold"
 
     def detect(self, source: Source) -> bool:
         return WEIGHTS in source
@@ -81,7 +83,7 @@ def _matrices(tensors: Tensors, trainer: dict[str, Any]) -> CoderWeights:
 
 
 def _k(tensors: Tensors, trainer: dict[str, Any], d_sae: int) -> int:
-    value = tensors.number("k") if "k" in tensors else trainer.get("k")
+    value = tensors.number("k", whole=True) if "k" in tensors else trainer.get("k")
     if not isinstance(value, int | float) or value != int(value) or not 1 <= value <= d_sae:
         raise ArtifactError(f"{tensors.where} wants a k from 1 to {d_sae}", found=f"found {str(value)[:40]}")
     return int(value)

@@ -5,7 +5,8 @@ from typing import Any
 
 from workbench.core import ArtifactError, register
 
-from .format import Foreign, Format, ImportConfig
+from .format import Foreign, Format
+from .import_config import ImportConfig
 from .restricted_pickle import Record
 from .sites import hook_site
 from .source import Source, text
@@ -42,6 +43,7 @@ class Dunefsky(Format):
             raise ArtifactError(f"{source.label} wants one file with cfg and state_dict", found=source.summary())
         settings = _fields(value.get("cfg"))
         tensors = tensors_of(value["state_dict"], source.label)
+        source.opened.append(tensors)
         W_enc = tensors.take("W_enc", None, None).T.contiguous()
         d_sae, d_in = W_enc.shape
         W_dec = tensors.take("W_dec", d_sae, None)

@@ -11,23 +11,25 @@ from workbench.core import (
     ArtifactError,
     ConfigError,
     Manifest,
-    MaskPolicy,
     ModelRef,
     get,
     names,
     nearest,
+    read_artifact,
     write_bytes,
 )
-from workbench.dictionaries import DictionarySet
+from workbench.dictionaries import DictionarySet, load_dictionaries
 
 from .assemble import build, weights_of
-from .format import Foreign, Format, ImportConfig
+from .format import Foreign, Format
+from .import_config import ImportConfig
 from .source import Source
 from .weights import CoderWeights
 from .writing import write_folder
 
 KEY = "exchange"
 """Where a manifest keeps format, source, licence and hashes of what was imported."""
+OURS, MANIFEST = "workbench", "manifest.json"
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,8 @@ def find_format(source: Source, name: str | None = None) -> Format:
         ConfigError: no such format. ArtifactError: no layout fits; what was found and tried is said.
     """
     known = {name: format for name, format in formats().items() if format.reads}
+    if name == OURS:
+        raise ArtifactError(f"{source.label} is no artifact of this package", found=source.summary())
     if name is not None:
         if name not in known:
             raise ConfigError(f"unknown format {name!r}", hint=nearest(name, known, "formats"))
@@ -69,7 +73,7 @@ def find_format(source: Source, name: str | None = None) -> Format:
     raise ArtifactError(
         f"no known layout at {source.label}",
         found=source.summary(),
-        hint=f"tried {', '.join(known)}; name the right one with --format to see what it misses",
+        hint=f"tried {OURS}, {', '.join(known)}; name the right one with --format to see what it misses",
     )
 
 
@@ -82,12 +86,16 @@ def read_foreign(source: Source, config: ImportConfig | None = None, format: str
         ArtifactError: no known layout, damaged, or a feature that no kind computes.
     """
     config = config or ImportConfig()
+    if format in (None, OURS) and is_ours(source):
+        return _own(source, config)
     parts = _parts(source, format)
     kind = find_format(parts[0], format)
     found: list[Foreign] = []
     places: list[str] = []
     for part in parts:
         inside = kind.read(part, config)
+        for tensors in part.opened:
+            tensors.refuse_unread(kind.harmless)
         found += inside
         places += [part.name] * len(inside)
     if not found:
@@ -110,6 +118,27 @@ def _distinct(places: Sequence[str]) -> list[str]:
     """Names of dictionaries that read one site: their folders, made fit for names and told apart."""
     names = [re.sub(r"[^\w.+=-]+", "-", place) or "dictionary" for place in places]
     return [f"{name}-{number}" if names.count(name) > 1 else name for number, name in enumerate(names)]
+
+
+def is_ours(source: Source) -> bool:
+    """Whether it is an artifact that this package wrote."""
+    if MANIFEST not in source or source.is_file:
+        return False
+    kind = source.json(MANIFEST).get("kind")
+    return kind in ("dictionary", "dictionary set")
+
+
+def _own(source: Source, config: ImportConfig) -> DictionarySet:
+    """Our own artifact, checked against its hash; what it says of itself is kept."""
+    if config.site or config.writes or config.layer is not None:
+        raise ConfigError(f"{source.label} is an artifact of this package and knows its sites", hint="leave --site out")
+    read_artifact(source.path).verify()
+    found = load_dictionaries(source.path)
+    manifest = found.manifest or Manifest(kind="dictionary set")
+    about = manifest.details.get(KEY)
+    licence = config.licence or (about.get("licence") if isinstance(about, dict) else None) or source.licence()
+    new = {**(about if isinstance(about, dict) else {"format": OURS}), "source": source.label, "licence": licence}
+    return DictionarySet(found, found.name, manifest.model_copy(update={"details": {**manifest.details, KEY: new}}))
 
 
 def _parts(source: Source, format: str | None) -> list[Source]:
@@ -143,27 +172,32 @@ def _manifest(
         "source": source.label,
         "licence": licence,
         "files": hashes,
+        "positions": _positions(found),
         "notes": sorted({note for weights in found for note in weights.notes}),
     }
     return Manifest(
         kind="dictionary set",
         model=ModelRef(id=models[0], weight_hash="") if models else None,
-        mask=_mask(found),
         config=config.model_dump(mode="json", exclude_none=True),
         details={KEY: about},
     )
 
 
-def _mask(found: Sequence[Foreign]) -> MaskPolicy | None:
-    """What the format says of the positions that count; None where it says nothing."""
+def _positions(found: Sequence[Foreign]) -> dict[str, Any]:
+    """What the format says of the positions it was trained on; the rest of the mask is unknown."""
     bos = {weights.prepend_bos for weights in found if isinstance(weights, CoderWeights)} - {None}
-    first = max((weights.skip_first or 0 for weights in found), default=0)
-    if not bos and not first:
-        return None
-    return MaskPolicy(prepend_bos=bos != {False}, skip_first=first)
+    first = {weights.skip_first for weights in found} - {None}
+    known: dict[str, Any] = {"prepend_bos": bos.pop()} if len(bos) == 1 else {}
+    return {**known, "skip_first": first.pop()} if len(first) == 1 else known
 
 
-def export(dictionaries: DictionarySet, format: str, folder: Path) -> Exchanged:
+def licence_of(dictionaries: DictionarySet) -> str:
+    """The licence that an imported set came with; `unknown` for others."""
+    about = dictionaries.manifest.details.get(KEY) if dictionaries.manifest else None
+    return str(about.get("licence", "unknown")) if isinstance(about, dict) else "unknown"
+
+
+def export(dictionaries: DictionarySet, format: str, folder: Path, licence: str | None = None) -> Exchanged:
     """Write dictionaries in a foreign layout, with a README that carries licence and source.
 
     Raises:
@@ -176,7 +210,7 @@ def export(dictionaries: DictionarySet, format: str, folder: Path) -> Exchanged:
     folder, manifest = Path(folder), dictionaries.manifest
     weights = [weights_of(dictionary, manifest) for dictionary in dictionaries.values()]
     about = manifest.details.get(KEY, {}) if manifest else {}
-    licence = about.get("licence", "unknown") if isinstance(about, dict) else "unknown"
+    licence = licence or licence_of(dictionaries)
     notes: list[str] = []
 
     def fill(staging: Path) -> None:

@@ -4,24 +4,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from pydantic import Field
+from workbench.core import ArtifactError
 
-from workbench.core import ArtifactError, Config
-
+from .import_config import ImportConfig
 from .source import Source
 from .weights import CoderWeights, CrossLayerWeights
 
 Foreign = CoderWeights | CrossLayerWeights
-
-
-class ImportConfig(Config):
-    """What a file does not say about itself."""
-
-    site: str | None = Field(default=None, description="where it reads, e.g. resid_post.12; needed if no file says so")
-    writes: str | None = Field(default=None, description="where it writes, if elsewhere, e.g. mlp_out.12")
-    layer: int | None = Field(default=None, ge=0, description="its layer, where the format fixes the rest of the site")
-    base_model: str | None = Field(default=None, description="the model it belongs to, if no file says so")
-    licence: str | None = Field(default=None, description="its licence, if no model card says so")
 
 
 class Format:
@@ -35,6 +24,8 @@ class Format:
     title: ClassVar[str]
     writes: ClassVar[bool] = False
     reads: ClassVar[bool] = True
+    harmless: ClassVar[str] = ""
+    """Pattern of the tensors that may be left unread: they change nothing."""
 
     def detect(self, source: Source) -> bool:
         """Whether the source has this layout."""

@@ -5,7 +5,8 @@ from typing import Any
 
 from workbench.core import Site, register
 
-from .format import Foreign, Format, ImportConfig
+from .format import Foreign, Format
+from .import_config import ImportConfig
 from .sites import hook_site, layer_in
 from .source import Source, text
 from .weights import CoderWeights, at_least_zero

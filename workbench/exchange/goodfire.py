@@ -2,7 +2,8 @@
 
 from workbench.core import ArtifactError, Site, register
 
-from .format import Foreign, Format, ImportConfig
+from .format import Foreign, Format
+from .import_config import ImportConfig
 from .openai import keys
 from .sites import layer_in
 from .source import Source

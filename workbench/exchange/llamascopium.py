@@ -8,7 +8,8 @@ import torch
 
 from workbench.core import ArtifactError, Site, register
 
-from .format import Foreign, Format, ImportConfig
+from .format import Foreign, Format
+from .import_config import ImportConfig
 from .sites import hook_site
 from .source import Source, flag, part, positive, text, whole
 from .stored import Tensors
@@ -28,6 +29,7 @@ class Llamascopium(Format):
     """
 
     name, title = "llamascopium", "llamascopium and Llama Scope"
+    harmless = rf"{_NORM}\..*|activation_function\.log_jumprelu_threshold|log_jumprelu_threshold"
 
     def detect(self, source: Source) -> bool:
         settings = next((name for name in _SETTINGS if name in source), None)

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 from workbench.core import ArtifactError, Site, register
 
-from .format import Foreign, Format, ImportConfig
+from .format import Foreign, Format
+from .import_config import ImportConfig
 from .sites import layer_in
 from .source import Source, part, whole
 from .weights import CoderWeights
@@ -26,6 +27,7 @@ class OpenAI(Format):
     """
 
     name, title = "openai", "openai/sparse_autoencoder"
+    harmless = "stats_last_nonzero|latents_activation_frequency|latents_mean_square"
 
     def detect(self, source: Source) -> bool:
         name = source.one(".pt", ".pth")

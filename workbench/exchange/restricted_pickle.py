@@ -12,7 +12,7 @@ from typing import Any
 
 from workbench.core import ArtifactError
 
-MAX_OPCODES = 500_000
+MAX_OPCODES = 200_000
 
 Globals = dict[tuple[str, str], Any]
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from workbench.core import ArtifactError, register
 
-from .format import Foreign, Format, ImportConfig, coders
+from .format import Foreign, Format, coders
+from .import_config import ImportConfig
 from .sites import hook_site
 from .source import Source, flag, part, text, whole
 from .stored import Tensors
@@ -48,6 +49,7 @@ class SAELens(Format):
     """
 
     name, title, writes = "saelens", "SAELens", True
+    harmless = "(finetuning_)?scaling_factor"  # refused unless all ones
 
     def detect(self, source: Source) -> bool:
         return WEIGHTS in source and SETTINGS in source

@@ -1,7 +1,6 @@
 """Source: the files of a checkpoint that someone else wrote, read with bounds."""
 
 import json
-import math
 import re
 from collections.abc import Collection
 from pathlib import Path
@@ -42,7 +41,8 @@ class Source:
         self.files: tuple[str, ...] = (self.path.name,) if self.is_file else self._listing()
         self.card = card or self.folder
         self.used: set[str] = set()
-        self._checkpoints: dict[str, Any] = {}
+        self.opened: list[Tensors] = []
+        self._checkpoints: dict[tuple[str, frozenset[str]], Any] = {}
 
     def _listing(self) -> tuple[str, ...]:
         found: list[str] = []
@@ -134,17 +134,26 @@ class Source:
             ArtifactError: see the readers.
         """
         if name.endswith(_PICKLES):
-            return tensors_of(self.checkpoint(name), f"{self.label}/{name}")
+            found = tensors_of(self.checkpoint(name), f"{self.label}/{name}")
+        else:
+            found = (read_npz if name.endswith(".npz") else read_safetensors)(self.folder / name)
         self.used.add(name)
-        path = self.folder / name
-        return read_npz(path) if name.endswith(".npz") else read_safetensors(path)
+        self.opened.append(found)
+        return found
 
     def checkpoint(self, name: str, records: Collection[str] = ()) -> Any:
-        """What a pickle holds, through the restricted reader; read once."""
-        if name not in self._checkpoints:
-            self._checkpoints[name] = read_checkpoint(self.folder / name, records)
+        """What a pickle holds, through the restricted reader; read once, and refused once."""
+        key = name, frozenset(records)
+        if key not in self._checkpoints:
+            try:
+                self._checkpoints[key] = read_checkpoint(self.folder / name, records)
+            except ArtifactError as error:
+                self._checkpoints[key] = error
+        found = self._checkpoints[key]
+        if isinstance(found, ArtifactError):
+            raise found
         self.used.add(name)
-        return self._checkpoints[name]
+        return found
 
     def licence(self) -> str:
         """The licence that the model card names, `see LICENSE` for a file of that name, else `unknown`."""
@@ -180,13 +189,13 @@ def whole(config: dict[str, Any], key: str, where: str, default: int | None = No
 
 
 def positive(config: dict[str, Any], key: str, where: str) -> float:
-    """A finite number above 0 from untrusted settings.
+    """A number above 0, of a size that float32 holds, from untrusted settings.
 
     Raises:
         ArtifactError: missing, or anything else.
     """
     value = config.get(key)
-    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value < math.inf:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 1e-30 < value < 1e30:
         raise ArtifactError(f"{where} wants a number {key} above 0", found=f"found {str(value)[:40]}")
     return float(value)
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from workbench.core import ArtifactError, register
 
-from .format import Foreign, Format, ImportConfig, coders
+from .format import Foreign, Format, coders
+from .import_config import ImportConfig
 from .sites import module_path, module_site
 from .source import Source, flag, text, whole
 from .weights import CoderWeights
@@ -64,14 +65,15 @@ class Sparsify(Format):
         )
 
     def write(self, dictionaries: Sequence[Foreign], folder: Path) -> list[str]:
-        for weights in coders(dictionaries, self):
-            self._write_one(weights, folder)
-        models = {weights.model for weights in coders(dictionaries, self)} - {None}
+        members = coders(dictionaries, self)
+        rounded = sum(self._write_one(weights, folder) for weights in members)
+        models = {weights.model for weights in members} - {None}
         if len(models) == 1:
             write_text_json(folder / "config.json", {"model": models.pop()})
-        return []
+        return [f"{rounded} encoder biases are rounded: sparsify subtracts b_dec first"] if rounded else []
 
-    def _write_one(self, weights: CoderWeights, folder: Path) -> None:
+    def _write_one(self, weights: CoderWeights, folder: Path) -> int:
+        """Returns how many encoder biases will not come back bit for bit."""
         d_sae, d_in = weights.W_enc.shape
         if weights.gate not in ("topk", "groupmax") or weights.row_norm != "none":
             raise self.cannot(f"a {weights.gate} gate or normalised rows", "it holds topk and groupmax")
@@ -81,11 +83,11 @@ class Sparsify(Format):
             raise self.cannot("a dictionary without a site")
         transcodes = weights.read != weights.write
         bias = weights.b_enc
-        if not transcodes:
+        if not transcodes and bool(weights.b_dec.any()):
             # Theirs subtracts b_dec first. The bias that undoes it is kept in float64, so that nothing is lost; it is
             # rounded to the weights' dtype when sparsify loads it.
-            bias = replace(weights, b_enc=bias.double(), W_enc=weights.W_enc.double()).centred(-weights.b_dec).b_enc
-            bias = bias.to(weights.b_enc.dtype) if bool((weights.b_dec == 0).all()) else bias
+            wide = replace(weights, b_enc=bias.double(), W_enc=weights.W_enc.double())
+            bias = wide.centred(-weights.b_dec).b_enc
         place = folder / module_path(weights.read, weights.write)
         tensors = {"encoder.weight": weights.W_enc, "encoder.bias": bias, "W_dec": weights.W_dec}
         write_tensors(place / WEIGHTS, {**tensors, "b_dec": weights.b_dec, "W_skip": weights.W_skip})
@@ -103,3 +105,6 @@ class Sparsify(Format):
                 "d_in": d_in,
             },
         )
+        if transcodes:
+            return 0
+        return int((replace(weights, b_enc=bias).centred(weights.b_dec).b_enc != weights.b_enc).sum())

@@ -2,6 +2,7 @@
 
 import math
 import mmap
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -111,8 +112,10 @@ class Tensors(Mapping[str, Stored]):
     def __init__(self, where: str, entries: Mapping[str, Stored], extra: Mapping[str, Any] | None = None) -> None:
         self.where, self._entries = where, dict(entries)
         self.extra: dict[str, Any] = dict(extra or {})
+        self._seen: set[str] = set()
 
     def __getitem__(self, name: str) -> Stored:
+        self._seen.add(name)
         return self._entries[name]
 
     def __iter__(self):
@@ -141,23 +144,46 @@ class Tensors(Mapping[str, Stored]):
             raise ArtifactError(
                 f"{self.where}: {name} wants floating-point numbers", found=f"found {str(entry.dtype)[6:]}"
             )
+        self._seen.add(name)
         tensor = entry.load()
         if not torch.isfinite(tensor).all():
             raise ArtifactError(f"{self.where}: {name} holds NaN or infinity", hint="the file is damaged")
         return tensor if tensor.dtype == torch.float64 else tensor.float()
 
-    def number(self, name: str) -> float:
-        """A tensor of one element, of any dtype, as a number.
+    def number(self, name: str, whole: bool = False) -> float:
+        """A tensor of one element as a number; `whole`: it must be of a dtype of whole numbers, else it must not.
 
         Raises:
-            ArtifactError: it is missing, has more elements, or is no finite number.
+            ArtifactError: it is missing, has more elements or another dtype, or is no finite number.
         """
         entry = self._entries.get(name)
         if entry is None or math.prod(entry.shape) != 1:
             raise ArtifactError(
                 f"{self.where} wants one number {name}", found="none" if entry is None else f"found {list(entry.shape)}"
             )
+        self._seen.add(name)
+        if entry.dtype.is_floating_point == whole:
+            wanted = "a whole number" if whole else "a floating-point number"
+            raise ArtifactError(f"{self.where}: {name} wants {wanted}", found=f"found {str(entry.dtype)[6:]}")
         value = float(entry.load().item())
         if not math.isfinite(value):
             raise ArtifactError(f"{self.where}: {name} wants a finite number", found=f"found {value}")
         return value
+
+    def refuse_unread(self, harmless: str) -> None:
+        """Refuse a file with tensors that nobody looked at: they may change what it computes.
+
+        Args:
+            harmless: a pattern of names that may be left unread.
+
+        Raises:
+            ArtifactError: there are others.
+        """
+        unread = [name for name in self._entries if name not in self._seen and not re.fullmatch(harmless, name)]
+        if unread:
+            shown = ", ".join(name[:60] for name in sorted(unread)[:6])
+            raise ArtifactError(
+                f"{self.where} holds tensors that its format does not have",
+                found=shown,
+                hint="it may be of a newer version or of another format; name that one with --format",
+            )

@@ -256,6 +256,7 @@ def _globals(where: str, depth: int) -> Globals:
         ("numpy", "ndarray"): "ndarray",
         ("numpy", "dtype"): Function(lambda code, *_: _Dtype(_code(code))),
         ("_codecs", "encode"): Function(encoded),
+        ("__builtin__", "bytes"): Function(lambda: memoryview(b"")),  # how protocol 2 writes no bytes
         **{("torch", name): dtype for name, dtype in _STORAGES.items()},
         **{("torch", str(dtype)[6:]): str(dtype)[6:] for dtype in _STORAGES.values()},
     }

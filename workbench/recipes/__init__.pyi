@@ -17,6 +17,11 @@ from .dictionaries import (
     training_rows as training_rows,
 )
 from .doctor import examine as examine
+from .exchange import (
+    export_by_name as export_by_name,
+    import_by_name as import_by_name,
+    push_by_name as push_by_name,
+)
 from .study import (
     Bench as Bench,
     Finding as Finding,

@@ -17,6 +17,7 @@ from .circuit import circuit_app
 from .demo import demo_command
 from .doctor import doctor_command
 from .evaluate import evaluate_command
+from .exchange import export_command, import_command, push_command
 from .models import models_app
 from .planted import planted_command
 from .text import text_app
@@ -36,6 +37,9 @@ app.command("doctor")(doctor_command)
 app.command("capture")(capture_command)
 app.command("train")(train_command)
 app.command("evaluate")(evaluate_command)
+app.command("import")(import_command)
+app.command("export")(export_command)
+app.command("push")(push_command)
 app.add_typer(models_app, name="models")
 app.add_typer(text_app, name="text")
 app.add_typer(circuit_app, name="circuit")

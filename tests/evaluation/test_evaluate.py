@@ -2,29 +2,12 @@
 
 import pytest
 import torch
-from models.families import LetterTokenizer, build_hooked
 
-from workbench.core import ConfigError, Edit, Interrupted, Manifest, MaskPolicy, Silent, Site, TextRef
-from workbench.data import PackedText
+from workbench.core import ConfigError, Edit, Interrupted, Manifest, MaskPolicy, Silent, Site
 from workbench.dictionaries import AffineMap, CoderConfig, DictionarySet, dictionaries_for_layers
 from workbench.evaluation import EvaluateConfig, evaluate
 
 CONFIG = EvaluateConfig(batch_sequences=3, bootstrap=50, single_layers_every=1)
-
-
-@pytest.fixture(scope="module")
-def model():
-    return build_hooked("llama")[0]
-
-
-@pytest.fixture(scope="module")
-def text() -> PackedText:
-    draw = torch.Generator().manual_seed(0)
-    ids = torch.randint(2, 50, (7, 12), generator=draw, dtype=torch.int32)
-    ids[:, 0] = LetterTokenizer.bos_id
-    lengths = torch.tensor([12, 5, 12, 12, 2, 9, 12], dtype=torch.int32)
-    document = torch.tensor([0, 0, 1, 2, 2, 3, 3], dtype=torch.int32)
-    return PackedText(ids, lengths, document, list("abcd"), TextRef(id="random", hash="h", split="heldout"))
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +53,7 @@ def test_layers_against_the_formulas(result, dictionaries, rows):
             assert record["mse"] == pytest.approx(float((out - y).square().mean()), rel=1e-4)
             slope = torch.linalg.lstsq(out.flatten()[:, None], y.flatten()[:, None]).solution
             assert record["shrinkage"] == pytest.approx(float(slope), rel=1e-4)
-            assert record["norm_ratio"] == pytest.approx(float((out.norm(dim=1) / norm).mean()), rel=1e-4)
+            assert record["norm_ratio"] == pytest.approx(float(out.norm(dim=1).sum() / norm.sum()), rel=1e-4)
             assert record["cosine_affine"] != record["cosine"]
             for key in ("fvu", "mse", "cosine", "shrinkage", "norm_ratio", "l0"):
                 assert record[f"{key}_low"] <= record[key] <= record[f"{key}_high"]
@@ -183,6 +166,9 @@ def test_other_model_or_mask_is_refused(model, text, dictionaries):
         evaluate(model, made(model=other), text)
     with pytest.raises(ConfigError, match="first 4 position"):
         evaluate(model, made(model=model.ref, mask=MaskPolicy(skip_first=4)), text)
+    twice = DictionarySet({"one": dictionaries.by_layer(0), "two": dictionaries.by_layer(0)})
+    with pytest.raises(ConfigError, match=r"two dictionaries write mlp_out\.0"):
+        evaluate(model, twice, text)
     with pytest.raises(ConfigError, match="no dictionary to evaluate"):
         evaluate(model, DictionarySet([]), text)
 

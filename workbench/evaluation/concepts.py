@@ -83,7 +83,7 @@ def first_letter_absorption(
 
 
 def _prompts(model: HookedModel, words: list[tuple[int, str]], config: AbsorptionConfig) -> list[list[int]]:
-    """BOS, some other words with their letters, the word; the row of the word is the last one."""
+    """BOS, some other words with their letters (where the tokenizer can spell), and the word, whose row is taken."""
     tokenizer = model.tokenizer
     begin = [tokenizer.bos_id] if model.policy.prepend_bos and tokenizer.bos_id is not None else []
     draw = torch.Generator().manual_seed(child(config.seed, "examples"))
@@ -92,5 +92,13 @@ def _prompts(model: HookedModel, words: list[tuple[int, str]], config: Absorptio
         picked = torch.randperm(len(words), generator=draw)[: config.examples + 1].tolist()
         shown = [words[i] for i in picked if words[i][1] != word][: config.examples]
         lines = "".join(f" {other}: {other[0].upper()}\n" for _, other in shown)
-        prompts.append([*begin, *(tokenizer.encode(lines) if lines else []), index])
+        prompts.append([*begin, *_encoded(model, lines), index])
     return prompts
+
+
+def _encoded(model: HookedModel, lines: str) -> list[int]:
+    """The examples' tokens; none where the tokenizer knows whole words only and cannot spell a letter."""
+    try:
+        return model.tokenizer.encode(lines) if lines else []
+    except TextError:
+        return []

@@ -11,7 +11,7 @@ def reconstruction_notes(config: EvaluateConfig) -> tuple[str, ...]:
         "fvu_all_rows keeps them. The mean as a prediction has FVU 1. MSE: squared error per row and dimension.",
         "Cosine: mean over the kept rows between target and reconstruction. L0: active features per kept row. "
         "Shrinkage: E[x . y] / E[|y|^2], the factor that would make the reconstruction fit best (above 1: it is too "
-        "small); norm_ratio: mean of |y| / |x|. Both count from zero, so a large mean of the rows hides shrinkage.",
+        "small); norm_ratio: E|y| / E|x|. Both count from zero, so a large mean of the rows hides shrinkage.",
         "Dead share: features not active in any row that counts; dense share: features active in more than "
         f"{config.dense_above:.0%} of them; density: features by log10 of the share of rows in which they are active.",
         f"Intervals: percentile bootstrap over documents, {config.bootstrap} resamples (the same for every column), "

@@ -186,10 +186,15 @@ def _notes(
 def _check(model: HookedModel, dictionaries: DictionarySet) -> None:
     if not dictionaries:
         raise ConfigError("there is no dictionary to evaluate")
+    written = [site for dictionary in dictionaries.values() for site in dictionary.writes]
+    for site in written:
+        if written.count(site) > 1:
+            raise ConfigError(f"two dictionaries write {site}", hint="evaluate them one by one")
     manifest = dictionaries.manifest
     if manifest is None:
         return
-    if manifest.model is not None and manifest.model.weight_hash != model.ref.weight_hash:
+    # An imported dictionary names its model and knows no hash.
+    if manifest.model is not None and manifest.model.weight_hash not in ("", model.ref.weight_hash):
         raise ConfigError(
             f"{dictionaries.name} was trained on {manifest.model.id}",
             found=f"this is {model.ref.id} with other weights",

@@ -65,7 +65,7 @@ class Quality:
             "cosine": torch.cosine_similarity(out, target),
             "inner": (out * target).sum(1),
             "energy": out.square().sum(1),
-            "norm_ratio": out.norm(dim=1) / target.norm(dim=1).clamp_min(1e-30),
+            "norm": out.norm(dim=1),
             "l0": codes.l0(),
         }
         self._keep(**{f"{key}/{name}": values for key, values in measured.items()})
@@ -109,7 +109,7 @@ class Quality:
             "mse": self._ratio(f"error/{name}", size * ones, kept),
             "cosine": self._ratio(f"cosine/{name}", ones, kept),
             "shrinkage": self._ratio(f"inner/{name}", self._all(f"energy/{name}"), kept),
-            "norm_ratio": self._ratio(f"norm_ratio/{name}", ones, kept),
+            "norm_ratio": self._ratio(f"norm/{name}", self._all("square").sqrt(), kept),
             "l0": self._ratio(f"l0/{name}", ones, kept),
         }
         found = {"fvu_all_rows": self._fvu(name, None).value}

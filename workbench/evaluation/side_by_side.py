@@ -6,6 +6,7 @@ from typing import Any
 from workbench.core import ConfigError, Result
 
 from .quality import DICTIONARY
+from .splice import ABLATIONS
 
 MEASURES = ("fvu", "mse", "cosine", "shrinkage", "norm_ratio", "l0", "dead_share", "dense_share")
 
@@ -14,7 +15,7 @@ def side_by_side(results: Mapping[str, Result]) -> Result:
     """Evaluations of sets of dictionaries on the same text as one Result of kind `comparison`.
 
     Tables: `dictionaries` (a row per set, variant and Site) and `splice` (a row per set and variant; the model alone
-    comes once). A variant is `dictionary` or the name of a control.
+    and ablations that are equal come once). A variant is `dictionary` or the name of a control.
 
     Raises:
         ConfigError: nothing to compare, or evaluations of different models, texts or settings.
@@ -61,9 +62,15 @@ def _rows(name: str, record: Mapping[str, Any], controls: list[str]) -> list[dic
 
 
 def _splice(results: Mapping[str, Result]) -> list[dict[str, Any]]:
+    """Every set's rows for whole replacements; the model alone and equal ablations come once."""
     rows: list[dict[str, Any]] = []
+    seen: set[tuple] = set()
     for name, result in results.items():
         for record in result.tables.get("splice", []):
-            if record["layer"] is None and (record["variant"] != "model" or not rows):
-                rows.append({"set": "" if record["variant"] == "model" else name, **record})
+            shared = record["variant"] in ("model", *ABLATIONS)
+            key = (record["variant"], record["ce"], record["kl"])
+            if record["layer"] is not None or (shared and key in seen):
+                continue
+            seen.add(key)
+            rows.append({"set": "" if record["variant"] == "model" else name, **record})
     return rows

@@ -9,7 +9,6 @@ from .circuits import (
 )
 from .demo import DemoConfig as DemoConfig, DemoOutcome as DemoOutcome, demo as demo, demo_settings as demo_settings
 from .dictionaries import (
-    evaluate_by_name as evaluate_by_name,
     find_dictionaries as find_dictionaries,
     load_controls as load_controls,
     new_dictionaries as new_dictionaries,
@@ -17,6 +16,7 @@ from .dictionaries import (
     training_rows as training_rows,
 )
 from .doctor import examine as examine
+from .evaluation import Judgement as Judgement, judge_by_name as judge_by_name
 from .exchange import (
     export_by_name as export_by_name,
     import_by_name as import_by_name,
@@ -31,3 +31,4 @@ from .study import (
 )
 from .subject import open_subject as open_subject, parse_layers as parse_layers
 from .tiny import TinyConfig as TinyConfig, train_tiny as train_tiny
+from .training import loss_recovered as loss_recovered, train_by_name as train_by_name

@@ -1,12 +1,11 @@
-"""Train, find and evaluate the dictionaries of a workspace by name."""
+"""Train and find the dictionaries of a workspace by name."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from workbench.core import ConfigError, Progress, Result, Silent, SiteError, get
-from workbench.data import PackConfig, open_text, pack
+from workbench.core import Progress, Silent, SiteError, get
+from workbench.data import PackConfig
 from workbench.dictionaries import CoderConfig, DictionarySet, dictionaries_for_layers, load_dictionaries
-from workbench.evaluation import EvaluateConfig, evaluate
 from workbench.models import HookedModel, load_model
 from workbench.store import Rows, StoreRows, StreamRows, open_store
 from workbench.training import TrainConfig, Trained, fit
@@ -82,35 +81,6 @@ def find_dictionaries(place: Workspace, name: str) -> tuple[DictionarySet, Path]
     """A set of the workspace and its folder; near names are offered for an unknown one."""
     folder = place.open("dictionaries", name).path
     return load_dictionaries(folder), folder
-
-
-def evaluate_by_name(
-    place: Workspace,
-    name: str,
-    text: str,
-    config: EvaluateConfig,
-    pack_config: PackConfig | None = None,
-    model: str | None = None,
-    device: str = "auto",
-    offline: bool = False,
-    progress: Progress | None = None,
-) -> Result:
-    """Evaluate a set on the held-out split of a text; the Result is saved as `results/<name>-evaluation`.
-
-    Raises:
-        ConfigError: the set says of no model and none is given.
-    """
-    dictionaries, folder = find_dictionaries(place, name)
-    reference = dictionaries.manifest.model if dictionaries.manifest else None
-    named = model or (reference.id if reference else None)
-    if named is None:
-        raise ConfigError(f"{folder} does not say which model it belongs to", hint="name it with --model")
-    subject = load_model(named, device=device, offline=offline, progress=progress or Silent())
-    packed = pack(open_text(text, offline=offline), subject.tokenizer, pack_config or PackConfig(), subject.policy)
-    controls = load_controls(folder)
-    result = evaluate(subject, dictionaries, packed.split("heldout"), config, controls=controls, progress=progress)
-    result.save(place.path_of("results", f"{name}-evaluation"))
-    return result
 
 
 def load_controls(folder: Path) -> dict[str, DictionarySet]:

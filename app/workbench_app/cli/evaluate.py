@@ -1,15 +1,19 @@
-"""`workbench evaluate`: dictionaries on held-out text."""
+"""`workbench evaluate`: dictionaries on held-out text, side by side."""
 
-from typing import Annotated
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
 
 import typer
 
+from workbench.core import Result
 from workbench.data import PackConfig
 from workbench.evaluation import EvaluateConfig
 
 from .flags import settings
 from .options import DEFAULT_TEXT, DeviceOption, JsonOption, OfflineOption, TextOption, WorkspaceOption
 from .terminal import TerminalProgress, note, print_json, print_table
+
+_MORE = "Measure these, too: probing, absorption, stability (separated by commas)."
 
 
 @settings(evaluation=EvaluateConfig, pack=PackConfig)
@@ -18,27 +22,57 @@ def evaluate_command(
     evaluation: EvaluateConfig,
     pack: PackConfig,
     text: TextOption = DEFAULT_TEXT,
+    also: Annotated[str, typer.Option(help=_MORE)] = "",
+    neurons: Annotated[bool, typer.Option(help="Put plain neurons with the same L0 beside them.")] = True,
     model: Annotated[str | None, typer.Option("--model", "-m", help="Default: the model they were trained on.")] = None,
     device: DeviceOption = "auto",
     offline: OfflineOption = False,
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Measure L0, FVU, cosine, dead share and spliced cross-entropy on held-out documents, beside controls."""
-    from workbench.recipes import evaluate_by_name
+    """Measure reconstruction, sparsity and spliced cross-entropy on held-out documents, beside controls."""
+    from workbench.recipes import judge_by_name
     from workbench.workspace import Workspace
 
-    place = Workspace(workspace)
+    wanted = [part.strip() for part in also.split(",") if part.strip()]
     with TerminalProgress() as progress:
-        results = {
-            name: evaluate_by_name(place, name, text, evaluation, pack, model, device, offline, progress)
-            for name in names
-        }
+        judged = judge_by_name(
+            Workspace(workspace), names, text, evaluation, pack, model=model, device=device, offline=offline,
+            neurons=neurons, also=wanted, progress=progress,
+        )  # fmt: skip
+    shown = {"comparison": judged.comparison, **judged.more}
     if as_json:
-        print_json({name: result.to_json() for name, result in results.items()})
+        evaluations = {name: result.to_json() for name, result in judged.evaluations.items()}
+        print_json({"evaluations": evaluations, **{kind: result.to_json() for kind, result in shown.items()}})
         return
-    for name, result in results.items():
-        for table, rows in result.tables.items():
-            print_table(rows, title=f"{name}: {table}")
+    for kind, result in shown.items():
+        _print(kind, result)
+    for result in shown.values():
         for line in result.notes:
             note(line)
+
+
+def _print(kind: str, result: Result) -> None:
+    for table, rows in result.tables.items():
+        if not rows:
+            continue
+        if table == "absorbed":
+            rows = rows[:10]
+        print_table([_shown(row) for row in rows], title=table if table == kind else f"{kind}: {table}")
+
+
+def _shown(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row without its intervals' ends, which stand behind the value instead."""
+    found: dict[str, Any] = {}
+    for key, value in row.items():
+        if key.removesuffix("_low").removesuffix("_high") != key:
+            continue
+        found[key] = _joined(value) if isinstance(value, list) else value
+        low, high = row.get(f"{key}_low"), row.get(f"{key}_high")
+        if key in ("fvu", "ce", "accuracy", "absorbed") and low is not None and high is not None:
+            found[f"{key} interval"] = f"{low:.3g} to {high:.3g}"
+    return found
+
+
+def _joined(values: Sequence[Any]) -> str:
+    return ", ".join(map(str, values))

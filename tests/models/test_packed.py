@@ -158,7 +158,9 @@ def test_a_weight_that_trains_runs_unpacked(llama):
     linear = linears(llama)[0]
     linear.weight.requires_grad_()
     try:
-        assert packed_forward(linear).ready(torch.randn(200, linear.weight.shape[1])) is None
+        forward = packed_forward(linear)
+        assert forward is not None
+        assert forward.ready(torch.randn(200, linear.weight.shape[1])) is None
         llama.run(IDS).logits[:, -1, 3].sum().backward()
         assert linear.weight.grad is not None
         assert linear.weight.grad.any()
@@ -204,6 +206,7 @@ def test_bfloat16(family):
         exact.load_state_dict(untouched.state_dict())
         wanted, rough = exact(IDS).logits, untouched(IDS).logits.float()
     assert found.activations[Site("resid_post", 1)].dtype == torch.bfloat16
+    assert found.logits is not None
     ours, theirs = (found.logits.float() - wanted).norm(), (rough - wanted).norm()
     assert ours <= 1.3 * theirs
 

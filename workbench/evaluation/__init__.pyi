@@ -9,6 +9,7 @@ from .planted_bench import planted_bench as planted_bench, train_on as train_on
 from .planted_config import PlantedBenchConfig as PlantedBenchConfig, Recipe as Recipe
 from .planted_rows import PlantedRows as PlantedRows
 from .recovery import Recovery as Recovery, recover as recover
+from .speed.capture import bench_capture as bench_capture
 from .speed.config import (
     CaptureBenchConfig as CaptureBenchConfig,
     KernelBenchConfig as KernelBenchConfig,

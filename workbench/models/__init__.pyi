@@ -3,9 +3,10 @@ from .frozen_attention import FrozenAttention as FrozenAttention
 from .frozen_norm import FrozenNorm as FrozenNorm
 from .generate import Generation as Generation
 from .hooked import HookedModel as HookedModel
-from .load import fetch_model as fetch_model, load_model as load_model
+from .load import fetch_model as fetch_model, load_model as load_model, load_plain as load_plain
 from .packed import ModelMemory as ModelMemory
 from .places import BEINGS as BEINGS, PLACES as PLACES, QUESTIONS as QUESTIONS, answer as answer
+from .plain import PlainModel as PlainModel
 from .planted import PlantedModel as PlantedModel, PlantedNode as PlantedNode, build_places as build_places
 from .run import Run as Run
 from .sampling import Sampling as Sampling

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
-from transformer_lens.model_bridge.generalized_components.attention import AttentionBridge
 
 from workbench.core import Site, SiteError, nearest
 
@@ -133,6 +132,8 @@ def _absent_kinds(bridge: Any) -> frozenset[str]:
 
     Some families' attention is Hugging Face's own from input to output; the bridge then shows patterns after use.
     """
+    from transformer_lens.model_bridge.generalized_components.attention import AttentionBridge
+
     attention = dict(bridge.blocks[0].named_children()).get("attn")
     if attention is None or type(attention).forward is AttentionBridge.forward:
         return frozenset(_STEPWISE)

@@ -17,6 +17,7 @@ from . import quiet
 from .gguf import convert_gguf, gguf_folder
 from .hooked import HookedModel
 from .hub import hub_folder
+from .plain import PlainModel
 from .tokenize import load_tokenizer
 from .weights import hash_files, hash_tensors, parameter_count, weight_files
 from .wrap import wrap
@@ -84,6 +85,20 @@ def load_model(
     return wrap(model, tokenizer, ref, policy, packed)
 
 
+def load_plain(
+    name: str | Path, *, dtype: str = "float32", offline: bool = False, progress: Progress = Silent()
+) -> PlainModel:
+    """The model of that name on the CPU without any hook of ours, with the attention that Hugging Face prefers.
+
+    Raises:
+        ModelError, FetchError, ConfigError: as `load_model`.
+    """
+    kind, name = _dtype(dtype), str(name)
+    if made := builtin(name):
+        return PlainModel(made.build().model.to(dtype=kind).eval().requires_grad_(False))
+    return PlainModel(_load_folder(_locate(name, is_offline(offline), progress).folder, kind, attention="sdpa"))
+
+
 def fetch_model(name: str, *, offline: bool = False, progress: Progress = Silent()) -> Path | None:
     """Bring a model's files into the cache without loading it; its folder, None for built-in ones.
 
@@ -138,7 +153,7 @@ def _described(name: str, folder: Path) -> _Source:
     )
 
 
-def _load_folder(folder: Path, dtype: torch.dtype) -> Any:
+def _load_folder(folder: Path, dtype: torch.dtype, attention: str = "eager") -> Any:
     """The Hugging Face model of a folder; every tensor must come from the files."""
     from transformers import AutoModelForCausalLM
 
@@ -152,7 +167,7 @@ def _load_folder(folder: Path, dtype: torch.dtype) -> Any:
                 local_files_only=True,
                 use_safetensors=True,
                 trust_remote_code=False,
-                attn_implementation="eager",
+                attn_implementation=attention,
                 output_loading_info=True,
                 ignore_mismatched_sizes=True,  # reported below, with names
             )

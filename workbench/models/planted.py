@@ -14,7 +14,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import GPT2Config, GPT2LMHeadModel
 
 from workbench.core import child
 
@@ -43,9 +42,9 @@ class PlantedNode:
 
 @dataclass(frozen=True)
 class PlantedModel:
-    """The model, its vocabulary, and its circuit."""
+    """The model (a GPT2LMHeadModel), its vocabulary, and its circuit."""
 
-    model: GPT2LMHeadModel
+    model: Any
     vocabulary: tuple[str, ...]
     basis: dict[str, Tensor]
 
@@ -63,6 +62,8 @@ class PlantedModel:
 
 def build_places(seed: int = 0) -> PlantedModel:
     """Set the weights. The seed turns the basis of the residual stream, so that no feature lies on an axis."""
+    from transformers import GPT2Config, GPT2LMHeadModel
+
     words = places.vocabulary()
     basis = _basis(words, seed)
     config = GPT2Config(
@@ -100,11 +101,11 @@ def _basis(words: tuple[str, ...], seed: int) -> dict[str, Tensor]:
     return dict(zip(names, directions.T.contiguous(), strict=True))
 
 
-def _blocks(model: GPT2LMHeadModel) -> list[Any]:
+def _blocks(model: Any) -> list[Any]:
     return list(model.transformer.h)
 
 
-def _plant_norms(model: GPT2LMHeadModel) -> None:
+def _plant_norms(model: Any) -> None:
     """Norm weights that give back roughly the stream itself where three unit vectors add up."""
     gain = (3.0 / _D_MODEL) ** 0.5
     for block in _blocks(model):
@@ -121,7 +122,7 @@ def _set_head(block: Any, head: int, query: Tensor, key: Tensor, value: Tensor, 
     block.attn.c_proj.weight[head * 128 : head * 128 + out.shape[0]] = out
 
 
-def _plant_previous_token_head(model: GPT2LMHeadModel, basis: dict[str, Tensor]) -> None:
+def _plant_previous_token_head(model: Any, basis: dict[str, Tensor]) -> None:
     scale = (_SHARPNESS * 128**0.5) ** 0.5
     here = torch.stack([basis[f"position {i}"] for i in range(N_CTX)], 1)
     query = torch.cat([here[:, 1:], here[:, :1] * 0], 1) * scale
@@ -130,7 +131,7 @@ def _plant_previous_token_head(model: GPT2LMHeadModel, basis: dict[str, Tensor])
     _set_head(_blocks(model)[0], 0, query, here * scale, read, write)
 
 
-def _plant_pairs(model: GPT2LMHeadModel, basis: dict[str, Tensor]) -> None:
+def _plant_pairs(model: Any, basis: dict[str, Tensor]) -> None:
     """One neuron per pair: fires when the word and the word before it are the pair's."""
     mlp = _blocks(model)[0].mlp
     for i, (kind, pair) in enumerate(
@@ -141,7 +142,7 @@ def _plant_pairs(model: GPT2LMHeadModel, basis: dict[str, Tensor]) -> None:
         mlp.c_proj.weight[i] = 2.0 * basis[f"{kind} {' '.join(pair)}"]
 
 
-def _plant_asking_head(model: GPT2LMHeadModel, basis: dict[str, Tensor]) -> None:
+def _plant_asking_head(model: Any, basis: dict[str, Tensor]) -> None:
     """A question looks for a place; every other word rests on the first position."""
     scale = (_SHARPNESS * 128**0.5) ** 0.5
     asking = torch.stack([basis[f"word {question}"] for question in places.QUESTIONS]).sum(0)
@@ -153,7 +154,7 @@ def _plant_asking_head(model: GPT2LMHeadModel, basis: dict[str, Tensor]) -> None
     _set_head(_blocks(model)[1], 0, query, key, sought.T, write)
 
 
-def _plant_answers(model: GPT2LMHeadModel, basis: dict[str, Tensor]) -> None:
+def _plant_answers(model: Any, basis: dict[str, Tensor]) -> None:
     """One neuron per place and question: fires when that place was fetched by that question."""
     mlp = _blocks(model)[1].mlp
     for i, (pair, question) in enumerate((pair, question) for pair in places.PLACES for question in places.QUESTIONS):

@@ -5,11 +5,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformer_lens.model_bridge.generalized_components.normalization import NormalizationBridge
 
 
 def keep_double(bridge: Any) -> None:
     """Let a float64 model compute its norms and attention patterns in float64, for checks to the last digits."""
+    from transformer_lens.model_bridge.generalized_components.normalization import NormalizationBridge
+
     for module in bridge.original_model.modules():
         if isinstance(module, NormalizationBridge) and module.uses_rms_norm and module.original_component is not None:
             module.original_component.forward = _rms_norm(module)

@@ -38,3 +38,8 @@ def test_heads():
 def test_bad_addresses_say_what_to_try(text, message):
     with pytest.raises(SiteError, match=message):
         Site.parse(text)
+
+
+def test_a_site_comes_before_its_heads_and_whole_model_sites_compare():
+    sites = [Site("attn_z", 1), Site("attn_z", 0, 3), Site("attn_z", 0, 1), Site("attn_z", 0), Site("embed")]
+    assert [str(site) for site in sorted(sites)] == ["attn_z.0", "attn_z.0.h1", "attn_z.0.h3", "attn_z.1", "embed"]

@@ -97,7 +97,7 @@ class Edit:
 
     rows: "all", "prompt", "generated", a tuple of absolute positions, or a boolean mask [t] or [b, t].
     value: a float, a tensor that broadcasts against the last axes ([d], or [t, d] / [b, t, d] indexed by
-    absolute position), or None.
+    absolute position; [heads * d_head] at a site with heads), or None.
     """
 
     site: Site
@@ -183,12 +183,19 @@ class Edit:
             return x.detach()
         if self.operation == "scale":
             return x * self.factor
-        value = torch.as_tensor(self.value, dtype=x.dtype, device=x.device)
+        value = self._by_head(torch.as_tensor(self.value, dtype=x.dtype, device=x.device), x)
         if self.operation == "project_out":
             unit = value / value.norm()
             return x - (x @ unit)[..., None] * unit
         value = self._at_positions(value, x, context)
         return x + self.factor * value if self.operation == "add" else value
+
+    def _by_head(self, value: Tensor, x: Tensor) -> Tensor:
+        """A vector as long as all heads side by side is one piece for each head."""
+        axis, flat = self.site.head_axis, value.ndim == 1
+        if axis != 2 or self.site.head is not None or not flat or len(value) != x.shape[2:].numel():
+            return value
+        return value.reshape(1, 1, *x.shape[2:])
 
     def _at_positions(self, value: Tensor, x: Tensor, context: RowContext) -> Tensor:
         """Values that carry a position axis are indexed by absolute position."""

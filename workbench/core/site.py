@@ -1,5 +1,6 @@
 """Site: the typed address of a tensor in a model."""
 
+import functools
 import re
 from dataclasses import dataclass
 
@@ -49,7 +50,8 @@ _BY_LENS_NAME = {
 }
 
 
-@dataclass(frozen=True, order=True)
+@functools.total_ordering
+@dataclass(frozen=True)
 class Site:
     """Where a tensor lives: a kind, a layer (None for whole-model kinds), a head (None for all heads).
 
@@ -121,6 +123,14 @@ class Site:
     def whole(self) -> "Site":
         """The same site with all its heads."""
         return Site(self.kind, self.layer)
+
+    def __lt__(self, other: "Site") -> bool:
+        """By kind, layer and head; the whole comes before its parts."""
+
+        def key(site: Site) -> tuple[str, int, int]:
+            return (site.kind, -1 if site.layer is None else site.layer, -1 if site.head is None else site.head)
+
+        return key(self) < key(other)
 
     def __str__(self) -> str:
         text = self.kind if self.layer is None else f"{self.kind}.{self.layer}"

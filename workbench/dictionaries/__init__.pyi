@@ -23,4 +23,4 @@ from .cross_layer import CrossLayerTranscoder as CrossLayerTranscoder
 from .gates import Gate as Gate
 from .imported import ImportedCoder as ImportedCoder, ImportedConfig as ImportedConfig
 from .initialise import Affine as Affine, AffineFit as AffineFit, Scale as Scale, median_norm as median_norm
-from .sweep import dictionaries_for_layers as dictionaries_for_layers, new_set as new_set
+from .sweep import Wanted as Wanted, dictionaries_for_layers as dictionaries_for_layers, new_set as new_set

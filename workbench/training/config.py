@@ -31,5 +31,10 @@ class TrainConfig(Config):
     )
     initial_rows: int = Field(default=32768, ge=1, description="rows from which the starting weights are made")
     checkpoint_every_chunks: int = Field(default=5, ge=1, description="chunks between two checkpoints")
+    probe_every_chunks: int | None = Field(
+        default=None,
+        ge=1,
+        description="chunks between two measurements of the loss recovered; none: it is not measured",
+    )
     diverged_factor: float = Field(default=10.0, gt=1, description="stop when FVU exceeds its first value so often")
     seed: int = Field(default=0, ge=0, description="seed of every random draw")

@@ -1,14 +1,16 @@
 """fit: from new dictionaries and rows to a trained set on disk, with its untrained twin beside it."""
 
+import copy
 import json
 import logging
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from workbench.core import ArtifactError, ConfigError, Manifest, Progress, Silent
-from workbench.dictionaries import DictionarySet, load_dictionaries
+from workbench.dictionaries import Dictionary, DictionarySet, load_dictionaries
 from workbench.store import Rows
 
 from .checkpoint import Checkpoint, latest_checkpoint, restore, save_checkpoint, stored_feeds
@@ -16,11 +18,15 @@ from .config import TrainConfig
 from .feed import Feed
 from .learner import Learner
 from .loop import train
+from .memory import check_memory
 from .metrics import MetricsLog
 from .prepare import prepare
 from .schedule import steps_in_chunk
 
 log = logging.getLogger(__name__)
+
+Probe = Callable[[Dictionary], dict[str, float]]
+"""What a dictionary on raw activations is measured by at intervals; its numbers go into the metrics."""
 
 INITIAL, AFFINE, METRICS = "initial", "affine", "metrics.jsonl"
 
@@ -51,14 +57,16 @@ def fit(
     folder: Path,
     config: TrainConfig | None = None,
     progress: Progress | None = None,
+    probe: Probe | None = None,
 ) -> Trained:
     """Train every dictionary of a set in one pass over the rows, in place, and write the set to `folder`.
 
     A folder that holds a checkpoint of the same run is gone on with; a finished one is opened and returned.
-    The folder then holds the set, `initial/`, `affine/` and `metrics.jsonl`.
+    The folder then holds the set, `initial/`, `affine/` and `metrics.jsonl`. With
+    `probe_every_chunks`, `probe` is called that often and at the end, on a copy of each dictionary in raw units.
 
     Raises:
-        ConfigError: the rows lack a Site, or the folder belongs to another run.
+        ConfigError: the rows lack a Site, the folder belongs to another run, or memory is too small.
         TrainingError: a dictionary diverged; the last checkpoint is kept.
         ArtifactError: something cannot be written or read; what was there is kept.
     """
@@ -68,6 +76,7 @@ def fit(
     if (folder / "manifest.json").exists():
         return _finished(folder, identity)
     checkpoint = latest_checkpoint(folder)
+    check_memory(dictionaries, rows)
     if checkpoint is None:
         feeds = _begin(dictionaries, rows, folder, config, progress)
     else:
@@ -78,7 +87,7 @@ def fit(
         Learner(name, module, feed, config, total)
         for (name, module), feed in zip(dictionaries.items(), feeds, strict=True)
     ]
-    return _run(dictionaries, learners, rows, folder, config, identity, checkpoint, progress)
+    return _run(dictionaries, learners, rows, folder, config, identity, checkpoint, progress, probe)
 
 
 def _run(
@@ -90,6 +99,7 @@ def _run(
     identity: dict[str, Any],
     checkpoint: Checkpoint | None,
     progress: Progress,
+    probe: Probe | None,
 ) -> Trained:
     metrics = MetricsLog(folder / METRICS)
     start = 0
@@ -102,6 +112,10 @@ def _run(
 
     def at_border(next_chunk: int, records: list[dict[str, Any]]) -> None:
         nonlocal written
+        last = all(learner.finished for learner in learners) or next_chunk == rows.n_chunks
+        every = config.probe_every_chunks
+        if probe is not None and every is not None and (last or next_chunk % every == 0):
+            _probe(dictionaries, learners, records, probe)
         metrics.append(records)
         progress.partial(records)
         if next_chunk - written >= config.checkpoint_every_chunks:
@@ -118,6 +132,14 @@ def _run(
         _seal(trained, folder, manifest)
     initial, affine = load_dictionaries(folder / INITIAL), load_dictionaries(folder / AFFINE)
     return Trained(trained, initial, affine, folder, metrics.last(), partial)
+
+
+def _probe(dictionaries: DictionarySet, learners: list[Learner], records: list[dict[str, Any]], probe: Probe) -> None:
+    for (name, dictionary), learner, record in zip(dictionaries.items(), learners, records, strict=True):
+        raw = copy.deepcopy(dictionary)
+        raw.rescale_(learner.feed.scales)
+        log.info("measuring %s", name)
+        record |= probe(raw)
 
 
 def _begin(
@@ -178,7 +200,7 @@ def _finished(folder: Path, identity: dict[str, Any]) -> Trained:
 
 def _identity(dictionaries: DictionarySet, rows: Rows, config: TrainConfig) -> dict[str, Any]:
     """JSON of everything that decides the outcome: equal identities train equal weights."""
-    settings = config.model_dump(mode="json", exclude={"checkpoint_every_chunks"})
+    settings = config.model_dump(mode="json", exclude={"checkpoint_every_chunks", "probe_every_chunks"})
     members = [
         [dictionary.family, name, dictionary.config.model_dump(mode="json"), str(dictionary.dtype)]
         for name, dictionary in dictionaries.items()

@@ -4,11 +4,12 @@ from typing import Annotated
 
 import typer
 
+from workbench.core import Config
 from workbench.data import PackConfig
-from workbench.dictionaries import CoderConfig
+from workbench.dictionaries.config import FAMILIES
 from workbench.training import TrainConfig
 
-from .flags import settings
+from .flags import Sweep, settings
 from .options import (
     DEFAULT_MODEL,
     DEFAULT_TEXT,
@@ -24,14 +25,14 @@ from .options import (
 from .terminal import TerminalProgress, note, print_json, print_table
 
 
-@settings(dictionary=CoderConfig, train=TrainConfig, pack=PackConfig)
+@settings(dictionary=Sweep(FAMILIES, "family", "topk-skip-transcoder"), train=TrainConfig, pack=PackConfig)
 def train_command(
-    dictionary: CoderConfig,
+    dictionary: list[tuple[str, Config]],
     train: TrainConfig,
     pack: PackConfig,
     name: NameOption = "dictionaries",
-    family: Annotated[str, typer.Option(help="Registered family of dictionaries.")] = "topk-skip-transcoder",
     layers: Annotated[str, typer.Option(help="all, or layers and ranges such as 0,4-7.")] = "all",
+    sites: Annotated[str, typer.Option(help="For SAEs, instead of layers: sites such as attn_z.3,attn_z.4.h2.")] = "",
     store: Annotated[str | None, typer.Option(help="Train from this store instead of streaming.")] = None,
     chunk_sequences: Annotated[int, typer.Option(min=1, help="Sequences in memory at a time when streaming.")] = 128,
     passes: Annotated[int, typer.Option(min=1, help="Passes over the text.")] = 1,
@@ -43,18 +44,22 @@ def train_command(
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Train dictionaries; start it again to resume from the last checkpoint."""
-    from workbench.recipes import parse_layers, train_dictionaries, training_rows
+    """Train dictionaries; start it again to resume from the last checkpoint.
+
+    Flags of the dictionary may be repeated (--d-sae 1024 --d-sae 2048 --k 16 --k 32): every combination is trained
+    on the same pass of the model.
+    """
+    from workbench.recipes import parse_layers, train_by_name
     from workbench.workspace import Workspace
 
     place = Workspace(workspace)
     with TerminalProgress() as progress:
-        subject, rows = training_rows(
-            place, model, text, pack, family=family, layers=parse_layers(layers), store=store,
+        trained = train_by_name(
+            place, name, dictionary, train, model=model, text=text, pack=pack, layers=parse_layers(layers),
+            sites=[site.strip() for site in sites.split(",") if site.strip()], store=store,
             chunk_sequences=chunk_sequences, passes=passes, device=device, dtype=dtype, offline=offline,
-            progress=progress, seed=train.seed,
+            progress=progress,
         )  # fmt: skip
-        trained = train_dictionaries(subject, rows, place, name, family, dictionary, train, progress)
     last = trained.metrics
     if as_json:
         print_json({"name": name, "partial": trained.partial, "dictionaries": last})

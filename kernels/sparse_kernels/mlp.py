@@ -5,16 +5,18 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from sparse_kernels.dispatch import Backend, choose_backend
+from sparse_kernels.errors import KernelError
 from sparse_kernels.neurons import (
     Activation,
     Neurons,
     check_index,
     check_neurons,
+    check_range,
     gather_mlp_reference,
     neuron_operations,
     topk_mlp_reference,
 )
-from sparse_kernels.operands import check_k
+from sparse_kernels.operands import check_k, describe
 
 
 def gather_mlp(
@@ -52,13 +54,15 @@ def gather_mlp(
     if index is None:
         index = torch.arange(len(w_in), device=x.device)
     else:
-        check_index(index, x, len(w_in))
+        check_index(index, x)
     chosen = choose_backend(backend, x, len(w_in))
-    with torch.no_grad():
-        if chosen == "reference" or 0 in (*x.shape, *w_out.shape, *index.shape):
+    if chosen == "reference" or 0 in (*x.shape, *w_out.shape, *index.shape):
+        if index.device.type == "cpu":
+            check_range(index, len(w_in))
+        with torch.no_grad():
             return gather_mlp_reference(x, neurons, index, activation)
-        native = neuron_operations(chosen)
-        return native.gather_mlp(_wide(x), _readable(neurons), _int64(index), activation).to(x.dtype)
+    out = neuron_operations(chosen).gather_mlp(_wide(x), _readable(neurons), _int64(index), activation)
+    return out if out.dtype == x.dtype else out.to(x.dtype)
 
 
 def topk_mlp(
@@ -91,11 +95,11 @@ def topk_mlp(
     check_neurons(x, neurons, activation)
     check_k(k, len(w_in))
     chosen = choose_backend(backend, x, len(w_in))
-    with torch.no_grad():
-        if chosen == "reference" or 0 in (*x.shape, *w_out.shape):
+    if chosen == "reference" or 0 in (*x.shape, *w_out.shape):
+        with torch.no_grad():
             return topk_mlp_reference(x, neurons, k, activation)
-        out, index = neuron_operations(chosen).topk_mlp(_wide(x), _readable(neurons), k, activation)
-        return out.to(x.dtype), index
+    out, index = neuron_operations(chosen).topk_mlp(_wide(x), _readable(neurons), k, activation)
+    return (out if out.dtype == x.dtype else out.to(x.dtype)), index
 
 
 def slice_mlp(neurons: Neurons, index: Int[Tensor, " j"]) -> Neurons:
@@ -104,14 +108,26 @@ def slice_mlp(neurons: Neurons, index: Int[Tensor, " j"]) -> Neurons:
     Raises: KernelError for an index that is not [j] or names no neuron.
     """
     check_neurons(neurons.w_in[:0], neurons, "relu")
-    check_index(index.reshape(-1) if index.ndim == 0 else index, neurons.w_in[:0], len(neurons.w_in))
+    if index.ndim != 1:
+        raise KernelError(f"index: wanted [j]; found {describe(index)}")
+    check_index(index, neurons.w_in)
+    check_range(index, len(neurons.w_in))
     return neurons.rows(index.long())
 
 
 def _readable(neurons: Neurons) -> Neurons:
-    """As the kernels read it: contiguous, float32 or bfloat16."""
+    """As the kernels read it: float32 or bfloat16, contiguous. Calls of PyTorch that change nothing are left out.
+
+    For one token and a small model they would take as long as the work.
+    """
+    if all(weight is None or _ready(weight) for weight in neurons):
+        return neurons
     ready = (None if weight is None else _own(weight) for weight in neurons)
     return Neurons(*ready)  # pyright: ignore[reportArgumentType]
+
+
+def _ready(weight: Tensor) -> bool:
+    return weight.is_contiguous() and weight.dtype != torch.float16 and not weight.requires_grad
 
 
 def _own(weight: Tensor) -> Tensor:
@@ -119,8 +135,8 @@ def _own(weight: Tensor) -> Tensor:
 
 
 def _wide(x: Tensor) -> Tensor:
-    return x.detach().float().contiguous()
+    return x if x.dtype == torch.float32 and _ready(x) else x.detach().float().contiguous()
 
 
 def _int64(index: Tensor) -> Tensor:
-    return index.long().contiguous()
+    return index if index.dtype == torch.int64 and index.is_contiguous() else index.long().contiguous()

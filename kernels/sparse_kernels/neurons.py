@@ -1,5 +1,6 @@
 """The weights of an MLP, one row for each neuron, their checks, and what its operations mean in plain PyTorch."""
 
+import functools
 import importlib
 from collections.abc import Callable
 from typing import Literal, NamedTuple, Protocol, cast, get_args, runtime_checkable
@@ -56,6 +57,7 @@ class NeuronOperations(Protocol):
     def topk_mlp(self, x: Tensor, neurons: Neurons, k: int, activation: str) -> tuple[Tensor, Tensor]: ...
 
 
+@functools.cache
 def neuron_operations(chosen: Chosen) -> NeuronOperations:
     """The module that holds them, imported on first use."""
     room = {"cpu": "cpu", "triton": "gpu"}[chosen]
@@ -110,15 +112,19 @@ def check_neurons(x: Tensor, neurons: Neurons, activation: str) -> None:
         raise KernelError("b_gate: wanted w_gate beside it; found none")
 
 
-def check_index(index: Tensor, x: Tensor, neurons: int) -> None:
-    """index [j] or [n j] names neurons."""
+def check_index(index: Tensor, x: Tensor) -> None:
+    """index [j] or [n j], its contents apart."""
     if index.dtype not in INTEGERS:
         raise KernelError(f"index: wanted int64 or int32; found {describe(index)}")
     if index.ndim not in (1, 2) or (index.ndim == 2 and len(index) != len(x)):
         raise KernelError(f"index: wanted [j], or [{len(x)}, j] to fit x {describe(x)}; found {describe(index)}")
     if index.device != x.device:
         raise KernelError(f"index: wanted the device of x ({x.device}); found {describe(index)}")
-    if index.device.type == "cpu" and index.numel():
+
+
+def check_range(index: Tensor, neurons: int) -> None:
+    """Every number in the index is a neuron's."""
+    if index.numel():
         low, high = (int(bound) for bound in index.aminmax())
         if low < 0 or high >= neurons:
             raise KernelError(f"index: wanted neurons 0 to {neurons - 1} of w_in; found {low} to {high}")

@@ -1,4 +1,4 @@
-"""The CPU path's MLP on chosen neurons: no checks, no autograd."""
+"""The CPU path's MLP on chosen neurons: no autograd, and no checks but that of the numbers in the index."""
 
 import numpy as np
 import torch
@@ -6,7 +6,7 @@ from torch import Tensor
 
 from sparse_kernels.cpu.compiled import kernel_module, threads
 from sparse_kernels.dense import linear
-from sparse_kernels.neurons import FUNCTIONS, Neurons
+from sparse_kernels.neurons import FUNCTIONS, Neurons, check_range
 
 MANY = 16
 """Rows from which dense products on a copy of the shared neurons beat reading the neurons in place."""
@@ -20,13 +20,16 @@ def gather_mlp(x: Tensor, neurons: Neurons, index: Tensor, activation: str) -> T
     """out [n e]; index [j] or [n j]."""
     n, j, e = x.shape[0], index.shape[-1], neurons.w_out.shape[1]
     if index.ndim == 1 and n >= MANY:
-        return _dense(x, neurons.rows(index), activation)
+        check_range(index, len(neurons.w_in))
+        with torch.no_grad():
+            return _dense(x, neurons.rows(index), activation)
     out = torch.empty(n, e)
     hidden = np.empty((n, j), np.float32)
     partial = np.empty((_shares(j), n, e), np.float32)
-    rows = index.view(-1, j).numpy()
+    rows = index.numpy() if index.ndim == 2 else index.numpy()[None]
     operands = (x.numpy(), *_arrays(neurons), rows, _ACTIVATIONS.index(activation), hidden, partial, out.numpy())
-    _run("gather_mlp", operands)
+    if not _run("gather_mlp", operands):
+        check_range(index, len(neurons.w_in))
     return out
 
 
@@ -44,10 +47,10 @@ def topk_mlp(x: Tensor, neurons: Neurons, k: int, activation: str) -> tuple[Tens
     return out, index
 
 
-def _run(name: str, operands: tuple[object, ...]) -> None:
+def _run(name: str, operands: tuple[object, ...]) -> bool:
     kernels = kernel_module("neurons")
     with threads() as parts:
-        getattr(kernels, name if parts == 1 else f"{name}_parallel")(*operands)
+        return getattr(kernels, name if parts == 1 else f"{name}_parallel")(*operands)
 
 
 def _shares(size: int) -> int:

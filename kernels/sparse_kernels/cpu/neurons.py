@@ -171,18 +171,33 @@ def _add_shares(partial, b_out, out):
 
 
 @njit(cache=_CACHE, nogil=True)
+def _within(index, neurons):
+    for row in range(index.shape[0]):
+        for slot in range(index.shape[1]):
+            if index[row, slot] < 0 or index[row, slot] >= neurons:
+                return False
+    return True
+
+
+@njit(cache=_CACHE, nogil=True)
 def gather_mlp(x, w_gate, w_in, w_out, b_gate, b_in, b_out, index, activation, hidden, partial, out):
-    """out[i] = the MLP at x[i] with the neurons of index only."""
+    """out[i] = the MLP at x[i] with the neurons of index only; False if some of these do not exist."""
+    if not _within(index, w_in.shape[0]):
+        return False
     for share in range(partial.shape[0]):
         _gather_share(x, w_gate, w_in, w_out, b_gate, b_in, index, activation, hidden, partial, share)
     _add_shares(partial, b_out, out)
+    return True
 
 
 @njit(cache=_CACHE, nogil=True, parallel=True)
 def gather_mlp_parallel(x, w_gate, w_in, w_out, b_gate, b_in, b_out, index, activation, hidden, partial, out):
+    if not _within(index, w_in.shape[0]):
+        return False
     for share in prange(partial.shape[0]):
         _gather_share(x, w_gate, w_in, w_out, b_gate, b_in, index, activation, hidden, partial, share)
     _add_shares(partial, b_out, out)
+    return True
 
 
 @njit(cache=_CACHE, nogil=True)

@@ -7,7 +7,7 @@ from circuits.test_edges import explicit_rows
 
 from workbench.circuits import SumConfig, Target, TraceConfig, analyse, check_sums, trace
 from workbench.core import CircuitGraph, ConfigError, Interrupted, MaskPolicy, Silent, TextError
-from workbench.dictionaries import DictionarySet
+from workbench.dictionaries import CoderConfig, CrossLayerConfig, DictionarySet, new_set
 
 
 @pytest.fixture(scope="module")
@@ -211,3 +211,17 @@ def test_a_bypass_that_is_not_affine_is_refused(traced):
     member.bypass = lambda inputs: {site: value.square() for site, value in straight(inputs).items()}
     with pytest.raises(ConfigError, match="affine path"):
         analyse(model, DictionarySet(bent.values()), IDS, DIFFERENCE)
+
+
+def test_features_of_several_layers_are_no_nodes_yet(traced):
+    model, d = traced[0], traced[0].shape.d_model
+    crossing = new_set([("cross-layer-transcoder", CrossLayerConfig(d_sae=8, k=2))], lambda site: d, layers=[0, 1])
+    with pytest.raises(ConfigError, match="cannot be a node of a graph yet.*write to several layers"):
+        analyse(model, crossing, IDS, DIFFERENCE)
+
+
+def test_two_dictionaries_of_one_layer_are_refused(traced):
+    model, d = traced[0], traced[0].shape.d_model
+    wanted = [("topk-transcoder", CoderConfig(d_sae=8, k=k)) for k in (1, 2)]
+    with pytest.raises(ConfigError, match="several at layer 0"):
+        analyse(model, new_set(wanted, lambda site: d, layers=[0]), IDS, DIFFERENCE)

@@ -4,10 +4,11 @@ import pytest
 import torch
 from models.families import build_hooked, random_ids
 from torch import Tensor
-from training.planted_rows import planted_pair
+from training.planted_rows import MemoryRows, planted_pair
 
-from workbench.core import ArtifactError, Codes, Config, ConfigError, Edit, Site, get, names
-from workbench.dictionaries import Dictionary, Scale, load_dictionary, make_dictionary
+from workbench.core import ArtifactError, Codes, Config, ConfigError, Edit, Silent, Site, get, names
+from workbench.dictionaries import Dictionary, DictionarySet, Scale, load_dictionary, make_dictionary
+from workbench.training import TrainConfig, fit
 
 D, LAYERS = 16, (1, 2, 3)
 SMALL = {"d_sae": 48, "k": 4, "l1": 0.02}
@@ -82,6 +83,98 @@ def test_decode_is_affine_in_the_values(dictionary):
         dense = zero.dense() if codes.width == 0 else codes.dense()
         index = torch.arange(codes.width)
         torch.testing.assert_close(first[site], bias[site] + dense @ dictionary.writers(index)[site])
+
+
+def test_ragged_codes_decode_as_padded_ones(dictionary):
+    dictionary.double()
+    padded = dictionary.encode(data_for(dictionary, rows=60)).padded()
+    active = padded.value != 0
+    ends = torch.cat([torch.zeros(1, dtype=torch.long), active.sum(1).cumsum(0)])
+    ragged = Codes(padded.index[active], padded.value[active], padded.width, ends)
+    found, wanted = dictionary.decode(ragged), dictionary.decode(padded)
+    for site in dictionary.writes:
+        torch.testing.assert_close(found[site], wanted[site])
+
+
+def test_each_row_is_encoded_by_itself(dictionary):
+    dictionary.double()
+    data, some = data_for(dictionary, rows=60), torch.tensor([3, 50, 7, 7, 0])
+    whole = dictionary.encode(data).dense()
+    torch.testing.assert_close(dictionary.encode({site: x[some] for site, x in data.items()}).dense(), whole[some])
+    assert torch.equal(dictionary.encode(data).dense(), whole)
+
+
+def test_encoding_costs_no_training_state(dictionary):
+    before = {name: tensor.clone() for name, tensor in (*dictionary.state_dict().items(), *dictionary.named_buffers())}
+    dictionary.encode(data_for(dictionary))
+    for name, tensor in (*dictionary.state_dict().items(), *dictionary.named_buffers()):
+        assert torch.equal(tensor, before[name]), name
+
+
+def test_a_site_at_a_time_is_the_whole_reconstruction(dictionary):
+    dictionary.double()
+    data = data_for(dictionary, rows=60)
+    codes, whole = dictionary.encode(data), dictionary(data)
+    for site in dictionary.writes:
+        torch.testing.assert_close(dictionary.reconstruct_at(codes, data, site), whole[site])
+
+
+def test_dead_features_harm_nothing(dictionary):
+    data = data_for(dictionary)
+    with torch.no_grad():
+        for name, bias in dictionary.named_parameters():
+            if name.startswith(("b_enc", "gate.b_mag")):
+                bias.fill_(-1e6)
+    found = dictionary.loss(data)
+    found["loss"].backward()
+    assert torch.isfinite(found["loss"])
+    assert found["l0"] == 0
+    for parameter in dictionary.parameters():
+        assert parameter.grad is None or torch.isfinite(parameter.grad).all()
+    zero = dictionary.encode({site: torch.zeros_like(x) for site, x in data.items()})
+    assert zero.l0().sum() == 0
+    assert dictionary.rows_since_fired.eq(400).all()
+
+
+class Stop(Silent):
+    """Cancels after so many chunks."""
+
+    def __init__(self, left: int) -> None:
+        self.left = left
+
+    def partial(self, value) -> None:
+        self.left -= 1
+
+    def cancelled(self) -> bool:
+        return self.left <= 0
+
+
+def test_trained_by_the_loop_and_resumed_exactly(kind, tmp_path):
+    """One run, and one that stops in the middle, end in the same weights; both explain more than they started with."""
+    config = TrainConfig(batch_rows=64, initial_rows=300, checkpoint_every_chunks=100, outlier_factor=None)
+    reads, writes = sites_of(kind, *LAYERS)
+
+    def rows() -> MemoryRows:
+        return MemoryRows(
+            data_for(make_dictionary(kind.family, small_config(kind), reads, writes), 1200), 300, passes=4
+        )
+
+    def run(name: str, progress=None):
+        made = make_dictionary(kind.family, small_config(kind), reads, writes)
+        return fit(DictionarySet({"one": made}, "test"), rows(), tmp_path / name, config, progress)
+
+    whole, part = run("whole"), run("part", Stop(5))
+    assert part.partial
+    resumed = run("part")
+    for name, tensor in whole.dictionaries["one"].state_dict().items():
+        assert torch.equal(tensor, resumed.dictionaries["one"].state_dict()[name]), name
+    data = rows().data
+    with torch.no_grad():
+        before, after = (trained["one"].loss(data)["fvu"] for trained in (whole.initial, whole.dictionaries))
+    assert float(after) < (1.001 if kind.family == "affine" else 0.9) * float(before)
+    record = whole.metrics[0]
+    assert {"fvu", "l0", "lr", "rows_per_second", "sparsity", "step"} <= record.keys()
+    assert record["sparsity"] == 1
 
 
 def test_readers_give_the_pre_activation(dictionary):

@@ -107,7 +107,12 @@ def replace_mlps(model: HookedModel, frozen: FrozenModel, dictionaries: Dictiona
     mask = position_mask(frozen.tokens[None], model.policy, special)[0].to(frozen.embed.device)
     by_layer: dict[int, Dictionary] = {}
     for dictionary in dictionaries.values():
-        by_layer[_layer_of(dictionary)] = dictionary
+        if (layer := _layer_of(dictionary)) in by_layer:
+            raise ConfigError(
+                f"a graph wants one dictionary for each layer, found several at layer {layer}",
+                hint="take one member of the sweep for each layer",
+            )
+        by_layer[layer] = dictionary
     if beyond := [layer for layer in by_layer if layer >= frozen.n_layers]:
         raise ConfigError(f"dictionaries for layers {beyond}", found=f"the model has {frozen.n_layers} layers")
     layers = [_replace(frozen, layer, by_layer.get(layer), mask) for layer in range(frozen.n_layers)]
@@ -120,6 +125,12 @@ def _layer_of(dictionary: Dictionary) -> int:
         layer = reads[0].layer
         if layer is not None and (reads[0], writes[0]) == (Site("mlp_in", layer), Site("mlp_out", layer)):
             return layer
+    if dictionary.spans_layers:
+        raise ConfigError(
+            f"{dictionary.name!r} cannot be a node of a graph yet",
+            found=f"features of a {dictionary.family} write to several layers",
+            hint="use a transcoder for each layer",
+        )
     found = f"{dictionary.name!r} reads {[str(s) for s in reads]} and writes {[str(s) for s in writes]}"
     raise ConfigError("a graph wants dictionaries that read mlp_in and write mlp_out of one layer", found=found)
 

@@ -13,7 +13,6 @@ from .dictionaries import (
     load_controls as load_controls,
     new_dictionaries as new_dictionaries,
     train_dictionaries as train_dictionaries,
-    training_rows as training_rows,
 )
 from .doctor import examine as examine
 from .evaluation import Judgement as Judgement, judge_by_name as judge_by_name

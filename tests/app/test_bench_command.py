@@ -1,6 +1,8 @@
 """`workbench bench`: tables for people, one JSON document for scripts."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -37,6 +39,22 @@ def test_tables_name_the_floor_and_notes_go_to_standard_error(monkeypatch, capsy
     assert "x copy of the bytes" in out
     assert "_linear_pointwise" in err
     assert "_linear_pointwise" not in out
+
+
+@pytest.mark.parametrize("threads", ["1", "2"])
+def test_threads_hold_pytorch_and_numba(threads: str):
+    """In a process of its own: the numbers are read when the libraries load."""
+    code = (
+        "import sys; from workbench_app.cli import app\n"
+        "try: app(sys.argv[1:])\n"
+        "except SystemExit: pass\n"
+        "import numba, torch\n"
+        "print(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS, file=sys.stderr)"
+    )
+    words = ["--quiet", "--threads", threads, "bench", "kernels", "decode", *SMALL, "--json"]
+    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, timeout=200)
+    assert json.loads(done.stdout)["params"]["threads_used"] == int(threads)
+    assert done.stderr.split()[-2:] == [threads, threads]
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ from typing import Annotated, Any
 
 import typer
 
-from workbench.core import Result
 from workbench.data import PackConfig
 from workbench.evaluation import EvaluateConfig
 
@@ -52,7 +51,7 @@ def evaluate_command(
             note(line)
 
 
-def _print(kind: str, result: Result) -> None:
+def _print(kind: str, result: Any) -> None:
     for table, rows in result.tables.items():
         if not rows:
             continue

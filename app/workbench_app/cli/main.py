@@ -71,6 +71,8 @@ def options(
     if threads:
         for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
             os.environ[name] = str(threads)
+        if loaded := sys.modules.get("torch"):  # it has read them already
+            loaded.set_num_threads(threads)
 
 
 def main() -> None:

@@ -43,7 +43,7 @@ def test_the_python_tour_runs(capsys):
     assert "cap-north-korea" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("kind", ["dictionary", "task", "text", "model"])
+@pytest.mark.parametrize("kind", ["dictionary", "format", "task", "text", "model"])
 def test_the_table_lists_everything_registered(kind):
     (row,) = re.findall(rf"^\| {kind} \| (.*) \|$", TEXT, re.MULTILINE)
     assert tuple(re.findall(r"`([^`]+)`", row)) == names(kind)

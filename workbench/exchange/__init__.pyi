@@ -5,6 +5,7 @@ from .exchange import (
     find_format as find_format,
     formats as formats,
     licence_of as licence_of,
+    model_card as model_card,
     read_foreign as read_foreign,
 )
 from .format import Format as Format

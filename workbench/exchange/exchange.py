@@ -132,7 +132,12 @@ def _own(source: Source, config: ImportConfig) -> DictionarySet:
     """Our own artifact, checked against its hash; what it says of itself is kept."""
     if config.site or config.writes or config.layer is not None:
         raise ConfigError(f"{source.label} is an artifact of this package and knows its sites", hint="leave --site out")
-    read_artifact(source.path).verify()
+    artifact = read_artifact(source.path)
+    members = artifact.manifest.details.get("members", []) if artifact.manifest.kind == "dictionary set" else [""]
+    if not isinstance(members, list) or any(not re.fullmatch(r"(?!\.)[\w.+=-]*", str(member)) for member in members):
+        raise ArtifactError(f"{source.label} names members outside its folder")
+    for member in members:  # a repository adds files of its own beside them, which no hash covers
+        read_artifact(source.path / member).verify()
     found = load_dictionaries(source.path)
     manifest = found.manifest or Manifest(kind="dictionary set")
     about = manifest.details.get(KEY)
@@ -222,10 +227,16 @@ def export(dictionaries: DictionarySet, format: str, folder: Path, licence: str 
     return Exchanged(format, folder, sites, licence, tuple(notes))
 
 
+def model_card(dictionaries: DictionarySet, licence: str, format: str = OURS) -> str:
+    """The README.md that goes with a set: what it is, where it came from, its licence."""
+    about = dictionaries.manifest.details.get(KEY, {}) if dictionaries.manifest else {}
+    return _card(dictionaries, format, licence, about)
+
+
 def _card(dictionaries: DictionarySet, format: str, licence: str, about: Any) -> str:
     """A model card in the Hugging Face form."""
     library = {"saelens": "saelens", "sparsify": "sparsify", "circuit-tracer": "circuit-tracer"}.get(format)
-    head = {"license": licence if licence not in ("unknown", "see LICENSE") else "other", "library_name": library}
+    head = {"license": None if licence in ("unknown", "see LICENSE") else licence, "library_name": library}
     model = dictionaries.manifest.model if dictionaries.manifest else None
     head["base_model"] = model.id if model and model.id.count("/") == 1 else None
     lines = [f"{key}: {json.dumps(value)}" for key, value in head.items() if value]

@@ -30,7 +30,7 @@ def write_saebench(result: Result, folder: Path, release: str, model: str = "", 
         raise ConfigError("SAEBench files are made from an evaluation", found=f"found a {result.kind}")
     written = []
     for row in rows:
-        name = str(row["dictionary"] or row["site"]).replace("/", "_")
+        name = str(row["dictionary"] or row["site"]).removeprefix(f"{release}/").replace("/", "_")
         path = Path(folder) / f"{release}_{name}_eval_results.json"
         write_text_json(path, core_json(result, row, release, len(rows) == 1, model, made))
         written.append(path)

@@ -1,11 +1,10 @@
 """Import, export and push the dictionaries of a workspace."""
 
-import shutil
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from workbench.core import ArtifactError, ConfigError, Progress, Result, Silent
+from workbench.core import ArtifactError, ConfigError, Progress, Result, Silent, write_bytes
 from workbench.data import PackConfig, open_text, pack
 from workbench.dictionaries import DictionarySet
 from workbench.exchange import (
@@ -17,6 +16,7 @@ from workbench.exchange import (
     export,
     fetch,
     licence_of,
+    model_card,
     read_foreign,
     upload,
     write_folder,
@@ -119,7 +119,7 @@ def push_by_name(
         ConfigError: an imported set whose licence nobody has named, or a place that cannot be written to.
         FetchError: not logged in, no permission, or the hub cannot be reached.
     """
-    dictionaries, folder = find_dictionaries(place, name)
+    dictionaries, _ = find_dictionaries(place, name)
     imported = dictionaries.manifest is not None and "exchange" in dictionaries.manifest.details
     known = licence or licence_of(dictionaries)
     if imported and known == "unknown":
@@ -127,7 +127,8 @@ def push_by_name(
     with TemporaryDirectory() as staging:
         ready = Path(staging) / name
         if format is None:
-            shutil.copytree(folder, ready, ignore=shutil.ignore_patterns("checkpoint*", "initial", "affine", ".*"))
+            card = model_card(dictionaries, known).encode()
+            dictionaries.save(ready, fill=lambda unsealed: write_bytes(unsealed / "README.md", card))
         else:
             export(dictionaries, format, ready, licence=known)
         return upload(ready, target, private, progress)

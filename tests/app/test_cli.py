@@ -34,6 +34,9 @@ def run(monkeypatch, capsys, *words: str) -> tuple[int, str, str]:
         (("train", *PLACES, "--family", "topk-sea"), 2, "topk-sae"),
         (("train", *PLACES, "--layers", "0-x"), 2, "cannot read the layers"),
         (("train", *PLACES, "--k", "9", "--d-sae", "4"), 2, "k 9 is more than the 4 features"),
+        (("train", *PLACES, "--family", "relu-sae", "--k", "9"), 2, "'k' means nothing to relu-sae"),
+        (("train", *PLACES, "--sites", "attn_z.0"), 2, "sites are for SAEs"),
+        (("train", *PLACES, "--family", "topk-sae", "--sites", "attn_z.9"), 1, "no layer 9"),
         (("evaluate", "nothing"), 1, "nothing"),
         (("circuit", "trace", "a prompt", "-d", "nothing"), 1, "nothing"),
         (("circuit", "validate", "nothing"), 1, "nothing"),
@@ -61,3 +64,17 @@ def test_capture_by_command_estimates_resumes_and_answers_in_json(monkeypatch, c
 def test_quiet_shows_results_only(monkeypatch, capsys):
     code, out, err = run(monkeypatch, capsys, "--quiet", "artifacts", "list", "--json")
     assert (code, json.loads(out), err) == (0, [], "")
+
+
+def test_a_sweep_by_command_trains_heads_and_widths_side_by_side(monkeypatch, capsys):
+    words = ("--family", "topk-sae", "--family", "batchtopk-sae", "--d-sae", "8", "--d-sae", "16", "--k", "2")
+    where = ("--sites", "attn_z.0,attn_z.1.h0", "--name", "heads", "--steps", "3", "--probe-every-chunks", "100")
+    code, out, err = run(monkeypatch, capsys, "--quiet", "train", *PLACES, *words, *where, "--json")
+    assert code == 0, err
+    records = json.loads(out)["dictionaries"]
+    assert [record["dictionary"] for record in records[:2]] == [
+        "attn_z.0-topk-sae-d_sae8",
+        "attn_z.1.h0-topk-sae-d_sae8",
+    ]
+    assert len(records) == 8
+    assert all({"loss_recovered", "fvu", "l0", "rows_per_second"} <= record.keys() for record in records)

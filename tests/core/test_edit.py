@@ -62,6 +62,14 @@ def test_one_head():
     assert pattern[0, 1, 0].sum() == 0
 
 
+def test_a_vector_of_all_heads_side_by_side():
+    z, flat = torch.zeros(2, 4, 3, 5), torch.arange(15.0)
+    context = RowContext(torch.arange(4).expand(2, -1), torch.tensor([4, 4]))
+    found = Edit.set("attn_z.0", flat, rows=(1,)).apply(z, context)
+    assert torch.equal(found[:, 1].flatten(1), flat.expand(2, -1))
+    assert found[:, [0, 2, 3]].abs().sum() == 0
+
+
 def test_a_value_that_does_not_fit_is_named():
     with pytest.raises(ShapeError, match=r"resid_post.0 wants a value that fits \(2, 3, 4\).*\(5,\)"):
         Edit.add("resid_post.0", torch.ones(5)).apply(X, CONTEXT)

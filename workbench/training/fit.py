@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from workbench.core import ArtifactError, ConfigError, Manifest, Progress, Silent
 from workbench.dictionaries import Dictionary, DictionarySet, load_dictionaries
 from workbench.store import Rows
@@ -134,6 +136,7 @@ def _run(
     return Trained(trained, initial, affine, folder, metrics.last(), partial)
 
 
+@torch.no_grad()
 def _probe(dictionaries: DictionarySet, learners: list[Learner], records: list[dict[str, Any]], probe: Probe) -> None:
     for (name, dictionary), learner, record in zip(dictionaries.items(), learners, records, strict=True):
         raw = copy.deepcopy(dictionary)

@@ -82,12 +82,16 @@ class ReLUConfig(RevivingConfig):
     """ReLU with an L1 penalty; L0 is what the penalty makes of it."""
 
     l1: float = Field(
-        default=0.08, ge=0, description="weight of the sum of activation times decoder norm, relative to the rows' norm"
+        default=0.2, ge=0, description="weight of the sum of activation times decoder norm, relative to the rows' norm"
     )
 
 
 class GatedConfig(ReLUConfig):
     """Gated: the L1 penalty lies on the gate, magnitudes are free."""
+
+    l1: float = Field(
+        default=0.4, ge=0, description="weight of the sum of gate activation times decoder norm, relative to the rows'"
+    )
 
 
 class JumpReLUConfig(RevivingConfig):
@@ -101,9 +105,9 @@ class JumpReLUConfig(RevivingConfig):
     )
     l0: float = Field(default=1.0, ge=0, description="weight of the penalty, relative to the fraction unexplained")
     bandwidth: float = Field(
-        default=0.1, gt=0, description="width of the rectangle through which thresholds see the pre-activations"
+        default=2.0, gt=0, description="width of the rectangle through which thresholds see the pre-activations"
     )
-    threshold: float = Field(default=0.1, gt=0, description="starting threshold where there is no k to set it by")
+    threshold: float = Field(default=0.5, gt=0, description="starting threshold where there is no k to set it by")
 
 
 class CrossLayerConfig(SparseConfig):
@@ -115,8 +119,8 @@ class CrossLayerConfig(SparseConfig):
     k: int = Field(default=16, ge=1, description="features active in one row of a layer (a mean, or an aim)")
     k_start: float = Field(default=1.0, ge=1, description="multiple of k at first; it falls to k in the warm-up")
     l0: float = Field(default=1.0, ge=0, description="jumprelu: weight of l0 * (L0 / k - 1)^2")
-    bandwidth: float = Field(default=0.1, gt=0, description="jumprelu: width of the rectangle kernel")
-    threshold: float = Field(default=0.1, gt=0, description="jumprelu: starting threshold without rows")
+    bandwidth: float = Field(default=2.0, gt=0, description="jumprelu: width of the rectangle kernel")
+    threshold: float = Field(default=0.5, gt=0, description="jumprelu: starting threshold without rows")
     threshold_rate: float = Field(default=0.01, gt=0, le=1, description="batchtopk: rate of the threshold")
 
     @model_validator(mode="after")

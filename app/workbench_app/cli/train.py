@@ -6,7 +6,7 @@ import typer
 
 from workbench.core import Config
 from workbench.data import PackConfig
-from workbench.dictionaries.config import FAMILIES
+from workbench.dictionaries import FAMILIES
 from workbench.training import TrainConfig
 
 from .flags import Sweep, settings

@@ -17,7 +17,7 @@ class ProbingConfig(EvaluateConfig):
 class AbsorptionConfig(EvaluateConfig):
     """First-letter splitting and absorption (Chanin et al. 2024)."""
 
-    words: int = Field(default=2000, ge=26, description="alphabetic tokens of the vocabulary")
+    words: int = Field(default=3000, ge=26, description="alphabetic tokens of the vocabulary")
     examples: int = Field(default=3, ge=0, description="solved examples in front of each word")
     most_split: int = Field(default=5, ge=1, description="most latents that a letter may be split into")
     f1_jump: float = Field(default=0.03, gt=0, description="a further latent is a split when F1 rises by more")

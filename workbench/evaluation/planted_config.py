@@ -8,12 +8,7 @@ from workbench.core import Config
 
 
 class Recipe(Config):
-    """What a gate is trained with on planted features.
-
-    Attributes:
-        dictionary: settings of the dictionary beyond its width and k.
-        train: settings of the training beyond the seed.
-    """
+    """What a gate is trained with on planted features, tried out on bench A for recovery, not for FVU."""
 
     rows: int = Field(default=3_000_000, ge=1, description="training rows, each seen once")
     dictionary: dict[str, Any] = Field(default_factory=dict, description="settings of the dictionary beyond d_sae, k")
@@ -33,12 +28,12 @@ class PlantedBenchConfig(Config):
 
 _TRAIN: dict[str, Any] = {"lr": 1e-2, "warm_up": 200, "batch_rows": 1024, "checkpoint_every_chunks": 10_000}
 RECIPES: dict[str, Recipe] = {
-    "topk": Recipe(train=_TRAIN),
-    "batchtopk": Recipe(train=_TRAIN),
-    "gated": Recipe(train=_TRAIN, dictionary={"l1": 0.4}),
-    "relu": Recipe(train=_TRAIN, dictionary={"l1": 0.25}),
+    "topk": Recipe(rows=2_000_000, train=_TRAIN),
+    "batchtopk": Recipe(rows=2_500_000, train=_TRAIN),
+    "gated": Recipe(rows=2_000_000, train=_TRAIN, dictionary={"l1": 0.4}),
+    "relu": Recipe(rows=2_000_000, train=_TRAIN, dictionary={"l1": 0.25}),
     "jumprelu": Recipe(train={**_TRAIN, "lr": 3e-3}, dictionary={"k": None, "l0": 0.03, "bandwidth": 2.0}),
-    "matryoshka": Recipe(train=_TRAIN),
+    "matryoshka": Recipe(rows=2_500_000, train=_TRAIN),
 }
 """Gate -> its recipe."""
 DEFAULT_RECIPE = Recipe(train=_TRAIN)

@@ -12,6 +12,8 @@ from .bootstrap import Estimate, ratio
 from .config import EvaluateConfig
 
 Array = np.ndarray
+INVERSE_PENALTY = 0.1
+"""C of the regressions: first letters are told best at this strength from 2,000 words and 576 columns."""
 
 
 class Split(NamedTuple):
@@ -54,7 +56,7 @@ class Probe:
     def __init__(self, x: Float[Array, "n k"], label: Bool[Array, " n"]) -> None:
         self._mean, self._scale = x.mean(0), x.std(0)
         self._scale[self._scale < 1e-12] = 1.0
-        self._model = LogisticRegression(class_weight="balanced", max_iter=500)
+        self._model = LogisticRegression(C=INVERSE_PENALTY, class_weight="balanced", max_iter=500)
         self._model.fit((x - self._mean) / self._scale, label)
 
     @property

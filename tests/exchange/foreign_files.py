@@ -440,17 +440,19 @@ circuit_tracer("topk", lambda z: topk(z, 18), {"activation": "topk", "k": 18})
 circuit_tracer("topk-tensor", lambda z: topk(z, 3), {}, tensor_k=True)
 
 
-def cross_layer(name: str, threshold: bool) -> None:
+def cross_layer(name: str, threshold: bool, skip: bool = False) -> None:
     layers = 3
     W_enc, b_enc = [draw(i, F, D) for i in range(layers)], [draw(10 + i, F) for i in range(layers)]
     b_dec = [draw(20 + i, OUT) for i in range(layers)]
     W_dec = [draw(30 + i, F, layers - i, OUT) for i in range(layers)]
     thresholds = [draw(40 + i, F) * 0.5 for i in range(layers)]
+    W_skip = [draw(50 + i, D, OUT) for i in range(layers)]
 
     def build(folder: Path) -> Path:
         place = folder / "clt"
         for i in range(layers):
             extra = {f"threshold_{i}": thresholds[i]} if threshold else {}
+            extra |= {f"W_skip_{i}": W_skip[i]} if skip else {}
             write_safetensors(
                 place / f"W_enc_{i}.safetensors",
                 {f"W_enc_{i}": W_enc[i], f"b_enc_{i}": b_enc[i], f"b_dec_{i}": b_dec[i], **extra},
@@ -469,6 +471,8 @@ def cross_layer(name: str, threshold: bool) -> None:
             acts = jump(z, thresholds[i]) if threshold else z.relu()
             for j in range(layers - i):
                 found[f"mlp_out.{i + j}"] += acts @ W_dec[i][:, j]
+            if skip:
+                found[f"mlp_out.{i}"] += x[f"resid_mid.{i}"] @ W_skip[i]
         return found
 
     CASES.append(
@@ -486,6 +490,7 @@ def cross_layer(name: str, threshold: bool) -> None:
 
 cross_layer("relu", False)
 cross_layer("jumprelu", True)
+cross_layer("skip", False, skip=True)
 
 _READ, _WRITE = "blocks.5.ln2.hook_normalized", "blocks.5.hook_mlp_out"
 

@@ -22,5 +22,6 @@ from .config import (
 from .cross_layer import CrossLayerTranscoder as CrossLayerTranscoder
 from .gates import Gate as Gate
 from .imported import ImportedCoder as ImportedCoder, ImportedConfig as ImportedConfig
+from .imported_cross_layer import ImportedCrossLayerConfig as ImportedCrossLayerConfig
 from .initialise import Affine as Affine, AffineFit as AffineFit, Scale as Scale, median_norm as median_norm
 from .sweep import Wanted as Wanted, dictionaries_for_layers as dictionaries_for_layers, new_set as new_set

@@ -24,7 +24,7 @@ def above(
     x: Float[Tensor, "n d"],
     weight: Float[Tensor, "f d"],
     bias: Float[Tensor, " f"],
-    threshold: Float[Tensor, " f"] | float,
+    threshold: Float[Tensor, " f"] | Float[Tensor, ""] | float,
 ) -> Codes:
     """The pre-activations above a threshold, as ragged codes; NaN counts as above, so that it is seen."""
     index, value, ends = encode_threshold(x, weight, bias, threshold, positive=False)

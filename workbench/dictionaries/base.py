@@ -87,22 +87,22 @@ class Dictionary(nn.Module):
         """The sparse code of every row; inputs of any float dtype are cast to the weights'."""
         raise NotImplementedError
 
-    def decode(self, codes: Codes) -> dict[Site, Float[Tensor, "n d"]]:
+    def decode(self, codes: Codes) -> dict[Site, Float[Tensor, "n out"]]:
         """What the codes write, biases included."""
         raise NotImplementedError
 
-    def bypass(self, inputs: Mapping[Site, Float[Tensor, "n d"]]) -> dict[Site, Float[Tensor, "n d"]]:
+    def bypass(self, inputs: Mapping[Site, Float[Tensor, "n d"]]) -> dict[Site, Float[Tensor, "n out"]]:
         """What passes beside the features; zeros unless the kind has a skip connection."""
         rows = self._input(inputs, self.reads[0])
         return {site: rows.new_zeros(rows.shape[0], self.sizes[site]) for site in self.writes}
 
     def reconstruct_at(
         self, codes: Codes, inputs: Mapping[Site, Float[Tensor, "n d"]], site: Site
-    ) -> Float[Tensor, "n d"]:
+    ) -> Float[Tensor, "n out"]:
         """The reconstruction at one Site, from the codes and inputs met so far in a forward pass."""
         return self.decode(codes)[site] + self.bypass(inputs)[site]
 
-    def forward(self, inputs: Mapping[Site, Float[Tensor, "n d"]]) -> dict[Site, Float[Tensor, "n d"]]:
+    def forward(self, inputs: Mapping[Site, Float[Tensor, "n d"]]) -> dict[Site, Float[Tensor, "n out"]]:
         """The reconstruction: decode + bypass."""
         decoded, passed = self.decode(self.encode(inputs)), self.bypass(inputs)
         return {site: decoded[site] + passed[site] for site in decoded}

@@ -50,10 +50,10 @@ class Coder(Dictionary):
     def encode(self, inputs: Mapping[Site, Float[Tensor, "n d"]]) -> Codes:
         return self.gate(self._input(inputs, self.reads[0]), self.W_enc, self.b_enc)
 
-    def decode(self, codes: Codes) -> dict[Site, Float[Tensor, "n d"]]:
+    def decode(self, codes: Codes) -> dict[Site, Float[Tensor, "n out"]]:
         return {self.writes[0]: decode(codes, self.W_dec) + self.b_dec}
 
-    def bypass(self, inputs: Mapping[Site, Float[Tensor, "n d"]]) -> dict[Site, Float[Tensor, "n d"]]:
+    def bypass(self, inputs: Mapping[Site, Float[Tensor, "n d"]]) -> dict[Site, Float[Tensor, "n out"]]:
         if self.W_skip is None:
             return super().bypass(inputs)
         return {self.writes[0]: self._input(inputs, self.reads[0]) @ self.W_skip.T}

@@ -130,10 +130,10 @@ class ImportedCoder(SkipTranscoder):
         by_row = scale[:, 0]
         return codes.map_values(lambda _, value: value * by_row[codes.row_ids()])
 
-    def decode(self, codes: Codes) -> dict[Site, Float[Tensor, "n d"]]:
+    def decode(self, codes: Codes) -> dict[Site, Float[Tensor, "n out"]]:
         return {self.writes[0]: decode(codes, self.W_dec)} if self._restores else super().decode(codes)
 
-    def bypass(self, inputs: Mapping[Site, Float[Tensor, "n d"]]) -> dict[Site, Float[Tensor, "n d"]]:
+    def bypass(self, inputs: Mapping[Site, Float[Tensor, "n d"]]) -> dict[Site, Float[Tensor, "n out"]]:
         found = super().bypass(inputs)
         if not self._restores:
             return found
@@ -148,7 +148,7 @@ class ImportedCoder(SkipTranscoder):
         self._refuse_training()
         super().rescale_(scales)
 
-    def loss(self, inputs: Mapping[Site, Float[Tensor, "n d"]]) -> dict[str, Float[Tensor, ""]]:
+    def loss(self, inputs: Mapping[Site, Float[Tensor, "n _"]]) -> dict[str, Float[Tensor, ""]]:
         self._refuse_training()
         return super().loss(inputs)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,6 +17,7 @@ from workbench.dictionaries import (
     Dictionary,
     GatedConfig,
     ImportedConfig,
+    ImportedCrossLayerConfig,
     JumpReLUConfig,
     MatryoshkaConfig,
     ReLUConfig,
@@ -121,8 +123,6 @@ def _sites(weights: CoderWeights, config: ImportConfig) -> tuple[Site, Site]:
 
 
 def _cross_layer(weights: CrossLayerWeights, name: str) -> Dictionary:
-    if weights.skips:
-        raise ArtifactError("a cross-layer transcoder with a skip connection is computed by no kind here")
     if len(weights.reads) != weights.n_layers or len(weights.writes) != weights.n_layers:
         raise ArtifactError(
             "no file says where this cross-layer transcoder reads and writes",
@@ -135,11 +135,13 @@ def _cross_layer(weights: CrossLayerWeights, name: str) -> Dictionary:
     else:
         gate = "jumprelu" if logs and all(log is not None for log in logs) else "threshold"
     k = weights.k or min(16, width)
-    settings = CrossLayerConfig.parse({"d_sae": width, "k": k, "gate": gate})
+    settings: dict[str, Any] = {"d_sae": width, "k": k, "gate": gate}
     state: dict[str, Tensor] = {}
     for i in range(count):
         state |= {f"W_enc.{i}": weights.W_enc[i], f"b_enc.{i}": weights.b_enc[i], f"b_dec.{i}": weights.b_dec[i]}
         state[f"W_dec.{i}"] = torch.cat([weights.decoders[source, i] for source in range(i + 1)])
+        if weights.skips:
+            state[f"W_skip.{i}"] = weights.skips[i]
         log = logs[i] if logs else None
         if gate == "jumprelu" and log is not None:
             state[f"gates.{i}.log_threshold"] = log
@@ -147,7 +149,11 @@ def _cross_layer(weights: CrossLayerWeights, name: str) -> Dictionary:
             state[f"gates.{i}.threshold"] = weights.thresholds[i] if weights.thresholds else torch.zeros(width)
     reads = {site: weights.W_enc[i].shape[1] for i, site in enumerate(weights.reads)}
     writes = {site: len(weights.b_dec[i]) for i, site in enumerate(weights.writes)}
-    made = make_dictionary("cross-layer-transcoder", settings, reads, writes, name)
+    if weights.skips:
+        config = ImportedCrossLayerConfig.parse({**settings, "skip": True})
+        made = make_dictionary("imported-cross-layer-transcoder", config, reads, writes, name)
+    else:
+        made = make_dictionary("cross-layer-transcoder", CrossLayerConfig.parse(settings), reads, writes, name)
     return _filled(made, state, weights.W_enc[0].dtype)
 
 
@@ -220,6 +226,7 @@ def _cross_layer_weights(dictionary: CrossLayerTranscoder, model: str | None) ->
         },
         b_dec=tuple(tensors[f"b_dec.{i}"] for i in range(count)),
         thresholds=tuple(t.detach().cpu() for t in thresholds if isinstance(t, Tensor)),
+        skips=tuple(tensors[f"W_skip.{i}"] for i in range(count) if f"W_skip.{i}" in tensors),
         k=config.k,
         reads=dictionary.reads,
         writes=dictionary.writes,

@@ -32,7 +32,9 @@ RECIPES: dict[str, Recipe] = {
     "batchtopk": Recipe(rows=2_500_000, train=_TRAIN),
     "gated": Recipe(rows=2_000_000, train=_TRAIN, dictionary={"l1": 0.4}),
     "relu": Recipe(rows=2_000_000, train=_TRAIN, dictionary={"l1": 0.25}),
-    "jumprelu": Recipe(train={**_TRAIN, "lr": 3e-3}, dictionary={"k": None, "l0": 0.03, "bandwidth": 2.0}),
+    "jumprelu": Recipe(
+        rows=5_000_000, train={**_TRAIN, "lr": 2e-3}, dictionary={"k": None, "l0": 0.035, "bandwidth": 2.0}
+    ),
     "matryoshka": Recipe(rows=2_500_000, train=_TRAIN),
 }
 """Gate -> its recipe."""

@@ -12,7 +12,7 @@ from workbench.dictionaries import Scale
 
 from .schedule import steps_in_chunk
 
-Batch = dict[Site, Float[Tensor, "n d"]]
+Batch = dict[Site, Float[Tensor, "b _"]]
 
 
 class Buffers:

@@ -114,7 +114,7 @@ def test_the_bench_lists_controls_and_every_table():
     result = planted_bench(settings)
     assert result.kind == "planted"
     families = [(row["bench"], row["family"]) for row in result.tables["recovery"]]
-    assert families == [(b, f) for b in "AB" for f in ("random directions", "topk-sae")]
+    assert families == [(b, f) for b in "AB" for f in ("topk-sae", "random directions")]
     for row in result.tables["recovery"]:
         assert 0 <= row["recovered"] <= 1
         assert 0 <= row["mean_cosine"] <= 1

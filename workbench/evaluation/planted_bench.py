@@ -36,7 +36,7 @@ BENCHES: dict[str, PlantedConfig] = {"A": BENCH_A, "B": BENCH_B}
 def planted_bench(config: PlantedBenchConfig | None = None, progress: Progress | None = None) -> Result:
     """Train each family on each bench and hold it against the truth.
 
-    Tables: `recovery` (a row per bench and family, controls first), `kinds` (bench B: recovery of parents, children,
+    Tables: `recovery` (a row per bench and family, random directions last), `kinds` (bench B: recovery of parents, children,
     members of groups), `absorption` (bench B: a row per family and parent).
 
     Raises:
@@ -53,11 +53,11 @@ def planted_bench(config: PlantedBenchConfig | None = None, progress: Progress |
     stopped = False
     for name, settings in benches.items():
         planted = PlantedFeatures(settings.model_copy(update={"seed": config.seed}))
+        for family in families:
+            stopped = stopped or progress.cancelled() or _measure(name, family, planted, config, progress, tables)
         recovered, mean_cosine = chance(planted, config.width, config.seed)
         control = {"bench": name, "family": "random directions", "recovered": recovered, "mean_cosine": mean_cosine}
         tables["recovery"].append(control)
-        for family in families:
-            stopped = stopped or progress.cancelled() or _measure(name, family, planted, config, progress, tables)
     if stopped and len(tables["recovery"]) <= len(benches):
         raise Interrupted("the bench was cancelled before anything was measured")
     return Result(

@@ -36,8 +36,8 @@ BENCHES: dict[str, PlantedConfig] = {"A": BENCH_A, "B": BENCH_B}
 def planted_bench(config: PlantedBenchConfig | None = None, progress: Progress | None = None) -> Result:
     """Train each family on each bench and hold it against the truth.
 
-    Tables: `recovery` (a row per bench and family, random directions last), `kinds` (bench B: recovery of parents, children,
-    members of groups), `absorption` (bench B: a row per family and parent).
+    Tables: `recovery` (a row per bench and family, random directions last), `kinds` (bench B: recovery of parents,
+    children, members of groups), `absorption` (bench B: a row per family and parent).
 
     Raises:
         ConfigError: a family that does not exist or is no autoencoder.

@@ -12,6 +12,7 @@ from sparse_kernels.neurons import (
     check_index,
     check_neurons,
     check_range,
+    dense_mlp,
     gather_mlp_reference,
     neuron_operations,
     topk_mlp_reference,
@@ -51,11 +52,14 @@ def gather_mlp(
     """
     neurons = Neurons(w_in, w_out, w_gate, b_in, b_gate, b_out)
     check_neurons(x, neurons, activation)
+    chosen = choose_backend(backend, x, len(w_in))
     if index is None:
+        if chosen == "cpu" and x.dtype == torch.float32:
+            with torch.no_grad():
+                return dense_mlp(x, neurons, activation)
         index = torch.arange(len(w_in), device=x.device)
     else:
         check_index(index, x)
-    chosen = choose_backend(backend, x, len(w_in))
     if chosen == "reference" or 0 in (*x.shape, *w_out.shape, *index.shape):
         if index.device.type == "cpu":
             check_range(index, len(w_in))

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from sparse_kernels.dense import linear
 from sparse_kernels.dispatch import Chosen
 from sparse_kernels.errors import KernelError
 from sparse_kernels.operands import INTEGERS, check_like, check_matrix, describe
@@ -74,6 +75,15 @@ def gather_mlp_reference(x: Tensor, neurons: Neurons, index: Tensor, activation:
         hidden = hidden * FUNCTIONS[activation](_affine(x, chosen.w_gate, chosen.b_gate))
     out = torch.einsum("nj,je->ne" if index.ndim == 1 else "nj,nje->ne", hidden, chosen.w_out)
     return (out if chosen.b_out is None else out + chosen.b_out).to(x.dtype)
+
+
+def dense_mlp(x: Tensor, neurons: Neurons, activation: str) -> Tensor:
+    """All neurons by dense products in the weights' own precision."""
+    x = x.to(neurons.w_in.dtype)
+    hidden = FUNCTIONS[activation](linear(x, *neurons.first()))
+    if neurons.w_gate is not None:
+        hidden = hidden * linear(x, neurons.w_in, neurons.b_in)
+    return linear(hidden, neurons.w_out.T, neurons.b_out)
 
 
 def topk_mlp_reference(x: Tensor, neurons: Neurons, k: int, activation: str) -> tuple[Tensor, Tensor]:

@@ -41,6 +41,7 @@ MARKS = {
         Mark("nearest_code, cosine", "4096 x 10000", "nearest_code", "bare product", 1.1),
         Mark("nearest_code, euclidean", "4096 x 10000", "nearest_code", "bare product", 1.1),
         Mark("gather_mlp", "1 token", "gather_mlp, a fixed quarter", "dense MLP", 0.4),
+        Mark("gather_mlp", "1 token", "gather_mlp, a quarter by index", "dense MLP", 0.4),
         Mark("gather_mlp", "1 token", "topk_mlp, the token's own quarter", "dense MLP", 0.7),
     ),
     "training": (

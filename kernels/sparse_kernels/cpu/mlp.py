@@ -5,8 +5,7 @@ import torch
 from torch import Tensor
 
 from sparse_kernels.cpu.compiled import kernel_module, threads
-from sparse_kernels.dense import linear
-from sparse_kernels.neurons import FUNCTIONS, Neurons, check_range
+from sparse_kernels.neurons import Neurons, check_range, dense_mlp
 
 MANY = 16
 """Rows from which dense products on a copy of the shared neurons beat reading the neurons in place."""
@@ -22,7 +21,7 @@ def gather_mlp(x: Tensor, neurons: Neurons, index: Tensor, activation: str) -> T
     if index.ndim == 1 and n >= MANY:
         check_range(index, len(neurons.w_in))
         with torch.no_grad():
-            return _dense(x, neurons.rows(index), activation)
+            return dense_mlp(x, neurons.rows(index), activation).float()
     out = torch.empty(n, e)
     hidden = np.empty((n, j), np.float32)
     partial = np.empty((_shares(j), n, e), np.float32)
@@ -69,12 +68,3 @@ def _arrays(neurons: Neurons) -> tuple[np.ndarray, ...]:
 def _bits(weight: Tensor) -> np.ndarray:
     """float32, or bfloat16 as the int16 of its bits."""
     return weight.numpy() if weight.dtype == torch.float32 else weight.view(torch.int16).numpy()
-
-
-def _dense(x: Tensor, neurons: Neurons, activation: str) -> Tensor:
-    """Products of many rows with all the neurons given, in the weights' own precision."""
-    x = x.to(neurons.w_in.dtype)
-    hidden = FUNCTIONS[activation](linear(x, *neurons.first()))
-    if neurons.w_gate is not None:
-        hidden = hidden * linear(x, neurons.w_in, neurons.b_in)
-    return linear(hidden, neurons.w_out.T, neurons.b_out).float()

@@ -48,8 +48,8 @@ def encode_topk(
     if chosen == "reference" or 0 in x.shape:
         return reference.encode_topk(x, weight, bias, k, relu=relu, groups=groups)
 
-    def select(native: NativeOperations, *operands: Any) -> tuple[Tensor, Tensor, None]:
-        return *native.encode_topk(*operands, k, relu, groups), None
+    def select(native: NativeOperations, x: Tensor, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor, None]:
+        return *native.encode_topk(x, weight, bias, k, relu, groups), None
 
     index, value, _ = encode_sparsely(x, weight, bias, select, chosen, pass_zeros=not relu)
     return index, value

@@ -1,7 +1,5 @@
 """Selections with as many features in a row as it deserves: over the whole batch, or above a threshold."""
 
-from typing import Any
-
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -40,8 +38,8 @@ def encode_batch_topk(
     if chosen == "reference" or 0 in x.shape:
         return reference.encode_batch_topk(x, weight, bias, k)
 
-    def select(native: NativeOperations, *operands: Any) -> Ragged:
-        return native.encode_batch_topk(*operands, k)
+    def select(native: NativeOperations, x: Tensor, weight: Tensor, bias: Tensor | None) -> Ragged:
+        return native.encode_batch_topk(x, weight, bias, k)
 
     return encode_sparsely(x, weight, bias, select, chosen)
 
@@ -79,7 +77,7 @@ def encode_threshold(
     if chosen == "reference" or 0 in x.shape or 0 in weight.shape:
         return reference.encode_threshold(x, weight, bias, cutoffs)
 
-    def select(native: NativeOperations, *operands: Any) -> Ragged:
-        return native.encode_threshold(*operands, cutoffs)
+    def select(native: NativeOperations, x: Tensor, weight: Tensor, bias: Tensor | None) -> Ragged:
+        return native.encode_threshold(x, weight, bias, cutoffs)
 
     return encode_sparsely(x, weight, bias, select, chosen)

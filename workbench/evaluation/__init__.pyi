@@ -9,6 +9,8 @@ from .planted_bench import planted_bench as planted_bench, train_on as train_on
 from .planted_config import PlantedBenchConfig as PlantedBenchConfig, Recipe as Recipe
 from .planted_rows import PlantedRows as PlantedRows
 from .recovery import Recovery as Recovery, recover as recover
+from .side_by_side import side_by_side as side_by_side
+from .sparse_probing import sparse_probing as sparse_probing
 from .speed.capture import bench_capture as bench_capture
 from .speed.config import (
     CaptureBenchConfig as CaptureBenchConfig,
@@ -17,6 +19,4 @@ from .speed.config import (
 )
 from .speed.kernels import bench_kernels as bench_kernels
 from .speed.training import bench_training as bench_training
-from .side_by_side import side_by_side as side_by_side
-from .sparse_probing import sparse_probing as sparse_probing
 from .stability import stability as stability

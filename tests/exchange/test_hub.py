@@ -4,7 +4,7 @@ import pytest
 import torch
 from exchange.foreign_files import CASES
 from exchange.stand_in import COMMIT, install
-from exchange.test_write import assert_same, made
+from exchange.test_export import assert_same, made
 from huggingface_hub import constants
 
 import workbench  # noqa: F401  (names the providers of the registry)

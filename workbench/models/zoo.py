@@ -6,12 +6,10 @@ from typing import Any, NamedTuple
 
 from pydantic import Field
 
-from workbench.core import Config, get, names, provide, register
+from workbench.core import Config, get, names, register
 from workbench.workspace import WheelFile
 
 from .tokenize import Tokenizer
-
-provide("model", "workbench.models.planted", "workbench.models.tiny")
 
 
 class KnownModel(Config):

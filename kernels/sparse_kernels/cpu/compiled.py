@@ -73,7 +73,7 @@ def _announce_compilation() -> None:
         def on_start(self, event: Any) -> None:
             if not self.told and event.data["dispatcher"].py_func.__module__.startswith("sparse_kernels."):
                 self.told = True
-                logger.warning("compiling kernels for this processor, once: up to half a minute in all")
+                logger.warning("compiling kernels for this processor, once: up to half a minute for each kind")
 
         def on_end(self, event: Any) -> None: ...
 

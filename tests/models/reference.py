@@ -75,7 +75,8 @@ class Reference:
             attn_out = self.norm(attn_out, f"{name}.ln1_post", "ln1_post_scale", layer)
         attn_out = self.at("attn_out", layer, attn_out)
         mid = x if self.shape.parallel else self.at("resid_mid", layer, x + attn_out)
-        mlp_out = self.mlp(layer, self.at("mlp_in", layer, self.norm(mid, f"{name}.ln2", "ln2_scale", layer)))
+        read = self.at("mlp_input", layer, mid)
+        mlp_out = self.mlp(layer, self.at("mlp_in", layer, self.norm(read, f"{name}.ln2", "ln2_scale", layer)))
         if self.shape.sandwich:
             mlp_out = self.norm(mlp_out, f"{name}.ln2_post", "ln2_post_scale", layer)
         mlp_out = self.at("mlp_out", layer, mlp_out)

@@ -301,3 +301,27 @@ def test_prompts_become_padded_tokens():
         model.tokens([])
     with pytest.raises(TextError, match="found 71 tokens"):
         model.tokens("a" * 70)
+
+
+def test_functions_see_and_replace_tensors_in_order(llama):
+    seen = {}
+
+    def look(x):
+        seen["before"] = x
+
+    def double(x):
+        return x * 2
+
+    run = llama.intervene(IDS, [("attn_z.0", look), ("attn_z.0", double)], sites=["attn_z.0"])
+    wanted = llama.run(IDS, [Edit.scale("attn_z.0", 2.0)])
+    assert torch.equal(run.activations[Site("attn_z", 0)], 2 * seen["before"])
+    assert torch.equal(run.logits, wanted.logits)
+    stopped = llama.intervene(IDS, [("mlp_out.1", look)], logits=False)
+    assert stopped.logits is None
+    assert torch.equal(seen["before"], llama.capture(IDS, ["mlp_out.1"])[Site("mlp_out", 1)])
+
+
+def test_a_function_where_split_heads_do_not_read_is_refused(llama):
+    functions = [("attn_in.0", lambda x: x), ("attn_q_input.0", lambda x: x)]
+    with pytest.raises(SiteError, match="would not reach attention"):
+        llama.intervene(IDS, functions)

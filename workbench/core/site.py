@@ -23,6 +23,7 @@ _LAYER_KINDS: dict[str, tuple[str, ...]] = {
     "attn_z": ("attn.hook_z", "attn.o.hook_in"),
     "attn_result": ("attn.hook_result",),
     "attn_out": ("hook_attn_out", "attn.hook_out"),
+    "mlp_input": ("hook_mlp_in", "ln2.hook_in"),
     "mlp_in": ("mlp.hook_in", "ln2.hook_normalized", "ln2.hook_out"),
     "mlp_pre": ("mlp.hook_pre", "mlp.gate.hook_out"),
     "mlp_pre_linear": ("mlp.hook_pre_linear",),
@@ -56,8 +57,10 @@ class Site:
     """Where a tensor lives: a kind, a layer (None for whole-model kinds), a head (None for all heads).
 
     `head` counts query heads; for attn_k and attn_v it counts key/value heads (fewer under grouped-query
-    attention). attn_q and attn_k mean before rotary embedding and query/key norms; `mlp_in` is the MLP's
-    input after its norm, weight included; `mlp_pre` is the gate's pre-activation in a gated MLP and
+    attention). attn_q and attn_k mean before rotary embedding and query/key norms; attn_q_input,
+    attn_k_input, attn_v_input (a copy per head) and `mlp_input` are what attention and MLP read from the
+    residual stream, before their norm: a change there reaches no other reader. `mlp_in` is the MLP's input
+    after its norm, weight included; `mlp_pre` is the gate's pre-activation in a gated MLP and
     `mlp_pre_linear` the other branch; `logits` come before any soft-cap.
 
     Raises:

@@ -26,6 +26,7 @@ _LAYER_POINTS = {
     "attn_z": "attn.hook_z",
     "attn_result": "attn.hook_result",
     "attn_out": "hook_attn_out",
+    "mlp_input": "ln2.hook_in",
     "mlp_in": "mlp.hook_in",
     "mlp_pre": "mlp.hook_pre",
     "mlp_pre_linear": "mlp.hook_pre_linear",

@@ -104,6 +104,26 @@ class HookedModel:
         """Activations at sites, in the model's dtype, without gradients; stops after the last layer needed."""
         return self.run(tokens, edits, sites=sites, logits=False).activations
 
+    def intervene(
+        self,
+        tokens: Tokens,
+        functions: Sequence[tuple[Site | str, Callable[[Tensor], Tensor | None]]],
+        *,
+        sites: Sequence[Site | str] = (),
+        logits: bool = True,
+    ) -> Run:
+        """One forward pass in which each function sees the tensor at its site and may return another in its place.
+
+        For interventions that an Edit cannot say, because what is written depends on what this very run computed
+        before. Functions see all heads of a site; those at one site act in the order given, all before any capture.
+        Gradients flow as the caller's grad mode says.
+        """
+        batch = as_batch(tokens, self.shape, self.device)
+        plan = Plan(self._addresses, (), sites)
+        for site, function in functions:
+            plan.add_function(site, function)
+        return self._execute(plan, batch.ids, batch.context(), logits)
+
     @torch.enable_grad()
     def grads(
         self,

@@ -41,6 +41,7 @@ class Finished(Exception):
 
 
 Action = Callable[[Tensor, "State"], Tensor]
+Function = Callable[[Tensor], Tensor | None]
 
 
 class Plan:
@@ -58,6 +59,7 @@ class Plan:
         self._edit: dict[str, list[Action]] = {}
         self._read: dict[str, list[Action]] = {}
         self._late: dict[str, list[Action]] = {}
+        self._written = [edit.site for edit in self.edits]
         self.needed: set[str] = set()
         self._addresses = addresses
         for number, edit in enumerate(self.edits):
@@ -78,7 +80,7 @@ class Plan:
 
     def _refuse_bypassed_edits(self) -> None:
         """With separate inputs per head, queries, keys and values no longer read the shared norm output."""
-        shared = [str(edit.site) for edit in self.edits if edit.site.kind in ("attn_in", "ln1_scale")]
+        shared = [str(site) for site in self._written if site.kind in ("attn_in", "ln1_scale")]
         if shared and "use_split_qkv_input" in self.switches:
             raise SiteError(
                 f"an edit at {shared[0]} would not reach attention while attn_q/k/v_input are used",
@@ -125,6 +127,18 @@ class Plan:
             return x + deltas[site]
 
         self._add_write(site, action)
+
+    def add_function(self, site: Site | str, function: Function) -> None:
+        """Let a function see the tensor at a site (all heads) and, unless it returns None, replace it."""
+        site = Site.parse(site)
+
+        def action(x: Tensor, state: State) -> Tensor:
+            changed = function(x)
+            return x if changed is None else changed
+
+        self._add_write(site, action)
+        self._written.append(site)
+        self.needed.add(self._addresses.write_point(site).name)
 
     def execute(self, forward: Callable[[], Tensor], context: RowContext, want_logits: bool = True) -> Run:
         """Run `forward` (which returns logits) once under this plan.

@@ -7,6 +7,7 @@ import torch
 
 from training.planted_rows import MemoryRows, planted_rows
 from workbench.core import ConfigError, Site
+from workbench.data import PackConfig, open_text, pack
 from workbench.dictionaries import (
     CoderConfig,
     CrossLayerConfig,
@@ -16,6 +17,8 @@ from workbench.dictionaries import (
     load_dictionaries,
     new_set,
 )
+from workbench.models import load_model
+from workbench.store import StreamRows
 from workbench.training import TrainConfig, check_memory, fit, memory
 
 CONFIG = TrainConfig(batch_rows=64, initial_rows=900)
@@ -67,9 +70,36 @@ def test_the_stream_is_read_once(tmp_path):
     counted = Counted(plain.data, plain.chunk_rows)
     Counted.asked.clear()
     fit(new(layers=[0]), counted, tmp_path / "all", CONFIG)
-    looked_at = len(Counted.asked) - counted.n_chunks
-    assert Counted.asked[looked_at:] == list(range(counted.n_chunks))
-    assert Counted.asked[:looked_at] == list(range(looked_at)), "before, the first chunks are read once for the start"
+    assert Counted.asked == list(range(counted.n_chunks)), "what is looked at for the start is kept for training"
+
+
+def test_what_is_too_large_to_keep_is_asked_for_again(tmp_path, monkeypatch):
+    plain = planted_rows(layers=1, rows=1500)
+    counted = Counted(plain.data, plain.chunk_rows)
+    whole = fit(new(layers=[0]), counted, tmp_path / "kept", CONFIG)
+    one_chunk = sum(rows.numel() * rows.element_size() for rows in plain.chunk(0).inputs.values())
+    monkeypatch.setattr(memory, "MOST_KEPT", one_chunk + 1)
+    Counted.asked.clear()
+    again = fit(new(layers=[0]), counted, tmp_path / "asked again", CONFIG)
+    assert Counted.asked == [0, 1, 1, 2], "the first of two is kept"
+    for name, dictionary in whole.dictionaries.items():
+        for key, tensor in dictionary.state_dict().items():
+            assert torch.equal(again.dictionaries[name].state_dict()[key], tensor)
+
+
+def test_the_model_runs_once_for_ten_dictionaries(tmp_path, monkeypatch):
+    model = load_model("planted-places")
+    text = pack(open_text("synthetic-places:60"), model.tokenizer, PackConfig(sequence_length=24), model.policy)
+    wanted = [("topk-sae", CoderConfig(d_sae=16, k=k)) for k in range(1, 11)]
+    ten = new_set(wanted, model.shape.row_size, layers=[1])
+    rows = StreamRows(model, text, (Site("resid_post", 1),), chunk_sequences=16)
+    sequences, capture = [], model.capture
+    monkeypatch.setattr(
+        model, "capture", lambda batch, *rest: sequences.append(len(batch.ids)) or capture(batch, *rest)
+    )
+    trained = fit(ten, rows, tmp_path / "ten", CONFIG)
+    assert len(trained.dictionaries) == 10
+    assert sum(sequences) == len(text)
 
 
 def test_members_at_one_site_have_records_and_folders_of_their_own(rows, tmp_path):

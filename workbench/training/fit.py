@@ -18,9 +18,10 @@ from workbench.store import Rows
 from .checkpoint import Checkpoint, latest_checkpoint, restore, save_checkpoint, stored_feeds
 from .config import TrainConfig
 from .feed import Feed
+from .kept import KeptRows
 from .learner import Learner
 from .loop import train
-from .memory import check_memory
+from .memory import check_memory, room_to_keep
 from .metrics import MetricsLog
 from .prepare import prepare
 from .schedule import steps_in_chunk
@@ -80,6 +81,7 @@ def fit(
     checkpoint = latest_checkpoint(folder)
     check_memory(dictionaries, rows)
     if checkpoint is None:
+        rows = KeptRows(rows, room_to_keep(dictionaries))
         feeds = _begin(dictionaries, rows, folder, config, progress)
     else:
         _check_same(checkpoint.state["identity"], identity, folder)
@@ -146,7 +148,7 @@ def _probe(dictionaries: DictionarySet, learners: list[Learner], records: list[d
 
 
 def _begin(
-    dictionaries: DictionarySet, rows: Rows, folder: Path, config: TrainConfig, progress: Progress
+    dictionaries: DictionarySet, rows: KeptRows, folder: Path, config: TrainConfig, progress: Progress
 ) -> list[Feed]:
     feeds, affine = prepare(dictionaries, rows, config, progress)
     initial = _in_raw_units(dictionaries.copy(), feeds)

@@ -7,6 +7,9 @@ from workbench.core import ConfigError
 from workbench.dictionaries import DictionarySet
 from workbench.store import Rows
 
+MOST_KEPT = 1e9
+"""Bytes of rows kept at most; they are gone once training has passed them."""
+
 
 def check_memory(dictionaries: DictionarySet, rows: Rows) -> None:
     """Refuse a run whose weights, optimiser states and rows need more than the memory that is available.
@@ -36,6 +39,11 @@ def check_memory(dictionaries: DictionarySet, rows: Rows) -> None:
         ),
         hint="take fewer features, layers or dictionaries at a time, or fewer sequences in a chunk",
     )
+
+
+def room_to_keep(dictionaries: DictionarySet) -> float:
+    """Bytes of rows that may be kept from the look before training until it uses them."""
+    return min(MOST_KEPT, available_memory(dictionaries) / 8)
 
 
 def available_memory(dictionaries: DictionarySet) -> float:

@@ -10,10 +10,10 @@ from torch import Tensor
 
 from workbench.core import Progress, Site, child
 from workbench.dictionaries import Affine, AffineFit, AffineMap, Dictionary, DictionarySet, Scale, median_norm
-from workbench.store import Rows
 
 from .config import TrainConfig
 from .feed import Batch, Buffers, Feed
+from .kept import KeptRows
 
 
 @dataclass
@@ -31,7 +31,7 @@ class Start:
 
 
 def prepare(
-    dictionaries: DictionarySet, rows: Rows, config: TrainConfig, progress: Progress
+    dictionaries: DictionarySet, rows: KeptRows, config: TrainConfig, progress: Progress
 ) -> tuple[list[Feed], DictionarySet]:
     """Initialise every dictionary in the units of training, each as if it were alone.
 
@@ -47,7 +47,7 @@ def prepare(
     groups = _at_the_same_sites(dictionaries)
     progress.phase("prepare", total=chunks * len(groups), unit="sites")
     buffers, starts = Buffers(), []
-    for chunk in rows.chunks(0):
+    for chunk in rows.look():
         for number, members in enumerate(groups):
             first = next(iter(members.values()))
             inputs = {site: chunk.inputs[site].to(next(first.parameters())) for site in first.sizes}
@@ -97,7 +97,7 @@ def _gather(start: Start, inputs: Mapping[Site, Float[Tensor, "n d"]], chunks: i
 
 def _share(dictionary: Dictionary, chunks: int) -> int:
     """Rows of each chunk that a dictionary starts from."""
-    return -(-max(dictionary.width, MEAN_ROWS) // chunks)
+    return -(-max(dictionary.starting_rows, MEAN_ROWS) // chunks)
 
 
 def _initialise(start: Start, config: TrainConfig, chunks: int) -> dict[str, AffineMap]:

@@ -24,4 +24,7 @@ from .gates import Gate as Gate
 from .imported import ImportedCoder as ImportedCoder, ImportedConfig as ImportedConfig
 from .imported_cross_layer import ImportedCrossLayerConfig as ImportedCrossLayerConfig
 from .initialise import Affine as Affine, AffineFit as AffineFit, Scale as Scale, median_norm as median_norm
+from .key_value import KeyValue as KeyValue
+from .key_value_config import KeyValueConfig as KeyValueConfig
+from .key_value_keys import learn_keys as learn_keys
 from .sweep import Wanted as Wanted, dictionaries_for_layers as dictionaries_for_layers, new_set as new_set

@@ -53,6 +53,8 @@ class Dictionary(nn.Module):
     config_class: ClassVar[type[Config]]
     spans_layers: ClassVar[bool] = False
     """Whether one dictionary serves several layers; else there is one for each."""
+    always_active: ClassVar[bool] = False
+    """Whether every row fills all its places: some code is nearest to any row, so that L0 is never below k."""
     sparsity: float
     """Share of the sparsity penalty in force; the training loop raises it from 0 to 1."""
 

@@ -6,6 +6,8 @@ from pydantic import Field, model_validator
 
 from workbench.core import Config
 
+from .key_value_config import KeyValueConfig
+
 
 class AffineConfig(Config):
     """How an affine map is fitted before training."""
@@ -147,9 +149,10 @@ GATES: dict[str, type[SparseConfig]] = {
 """Gate -> its settings."""
 SHAPES = ("sae", "transcoder", "skip-transcoder")
 """What a gate can be built into: families are called `<gate>-<shape>`."""
-FAMILIES: dict[str, type[AffineConfig]] = {
+FAMILIES: dict[str, type[Config]] = {
     **{f"{gate}-{shape}": config for gate, config in GATES.items() for shape in SHAPES},
     "affine": AffineConfig,
     "cross-layer-transcoder": CrossLayerConfig,
+    "key-value": KeyValueConfig,
 }
 """Family -> its settings, for those who must know them without loading torch."""

@@ -1,3 +1,4 @@
+from .assign import assign as assign, hugging_face_state as hugging_face_state
 from .frozen import FrozenModel as FrozenModel, freeze as freeze
 from .frozen_attention import FrozenAttention as FrozenAttention
 from .frozen_norm import FrozenNorm as FrozenNorm
@@ -14,6 +15,7 @@ from .shape import ModelShape as ModelShape
 from .tiny import new_tiny as new_tiny, save_tiny as save_tiny
 from .tokenize import Tokenizer as Tokenizer, WordTokenizer as WordTokenizer, load_tokenizer as load_tokenizer
 from .tokens import TokenBatch as TokenBatch
+from .weights import hash_tensors as hash_tensors
 from .wrap import wrap as wrap
 from .zoo import (
     Built as Built,

@@ -2,6 +2,18 @@ from .config import TrainConfig as TrainConfig
 from .errors import TrainingError as TrainingError
 from .feed import Feed as Feed
 from .fit import Probe as Probe, Trained as Trained, fit as fit
+from .fit_language import (
+    LanguageProbe as LanguageProbe,
+    TrainedLanguage as TrainedLanguage,
+    fit_language as fit_language,
+)
+from .language import (
+    LanguageLearner as LanguageLearner,
+    LanguageModule as LanguageModule,
+    next_token_losses as next_token_losses,
+)
+from .language_config import LanguageConfig as LanguageConfig
+from .language_rows import StreamRows as StreamRows, TokenRows as TokenRows
 from .learner import Learner as Learner, Trainable as Trainable
 from .loop import train as train
 from .memory import check_memory as check_memory

@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from safetensors import SafetensorError
@@ -16,10 +16,24 @@ from workbench.core import ArtifactError, Site, write_bytes, write_json
 from workbench.dictionaries import Scale
 
 from .feed import Feed
-from .learner import Learner
 
 FOLDER = "checkpoints"
 STATE = "state.json"
+
+
+class Resumes(Protocol):
+    """What a checkpoint asks of a learner; `counters` is JSON, and `go_on` takes it back."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def module(self) -> Any: ...
+    @property
+    def optimiser(self) -> torch.optim.Optimizer: ...
+    @property
+    def feed(self) -> Feed: ...
+    def counters(self) -> dict[str, Any]: ...
+    def go_on(self, counters: dict[str, Any], /) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -31,7 +45,7 @@ class Checkpoint:
     state: dict[str, Any]
 
 
-def save_checkpoint(folder: Path, next_chunk: int, learners: Sequence[Learner], identity: dict[str, Any]) -> None:
+def save_checkpoint(folder: Path, next_chunk: int, learners: Sequence[Resumes], identity: dict[str, Any]) -> None:
     """Write a checkpoint, then remove the one before it; `state.json` comes last and makes it complete.
 
     Raises:
@@ -75,7 +89,7 @@ def stored_feeds(checkpoint: Checkpoint) -> list[Feed]:
     return feeds
 
 
-def restore(checkpoint: Checkpoint, learners: Sequence[Learner]) -> None:
+def restore(checkpoint: Checkpoint, learners: Sequence[Resumes]) -> None:
     """Put every learner where it was when the checkpoint was written, bit for bit."""
     for number, learner in enumerate(learners):
         tensors, counters = _load(checkpoint, number), checkpoint.state["learners"][number]
@@ -86,17 +100,14 @@ def restore(checkpoint: Checkpoint, learners: Sequence[Learner]) -> None:
             prefix = f"optimiser/{name}/"
             found = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
             if found:
-                found = {
-                    key: value.to(parameter.device) if key == "step" else value.to(parameter)
+                learner.optimiser.state[parameter] = {
+                    key: value.to(parameter.device) if key == "step" else _like(parameter, value)
                     for key, value in found.items()
                 }
-                learner.optimiser.state[parameter] = found
-        learner.step, learner.rows_seen = counters["step"], counters["rows_seen"]
-        learner.rows_offered, learner.rows_dropped = counters["rows_offered"], counters["rows_dropped"]
-        learner.first_fvu = counters["first_fvu"]
+        learner.go_on(counters)
 
 
-def _tensors(learner: Learner) -> dict[str, Tensor]:
+def _tensors(learner: Resumes) -> dict[str, Tensor]:
     tensors = _held(learner)
     for name, parameter in learner.module.named_parameters():
         for key, value in learner.optimiser.state.get(parameter, {}).items():
@@ -106,19 +117,20 @@ def _tensors(learner: Learner) -> dict[str, Tensor]:
     return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
 
 
-def _held(learner: Learner) -> dict[str, Tensor]:
+def _like(parameter: Tensor, value: Tensor) -> Tensor:
+    """An average in the memory layout of its parameter, which the fused optimisers count on."""
+    return torch.empty_like(parameter).copy_(value) if value.shape == parameter.shape else value.to(parameter)
+
+
+def _held(learner: Resumes) -> dict[str, Tensor]:
     named = [("parameter", learner.module.named_parameters()), ("buffer", learner.module.named_buffers())]
     return {f"{kind}/{name}": tensor for kind, pairs in named for name, tensor in pairs}
 
 
-def _counters(learner: Learner) -> dict[str, Any]:
+def _counters(learner: Resumes) -> dict[str, Any]:
     return {
         "name": learner.name,
-        "step": learner.step,
-        "rows_seen": learner.rows_seen,
-        "rows_offered": learner.rows_offered,
-        "rows_dropped": learner.rows_dropped,
-        "first_fvu": learner.first_fvu,
+        **learner.counters(),
         "factors": [[str(site), scale.factor] for site, scale in learner.feed.scales.items()],
         "limits": [[str(site), limit] for site, limit in learner.feed.limits.items()],
     }

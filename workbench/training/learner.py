@@ -21,6 +21,8 @@ from .schedule import lr_factor
 DEAD_AFTER_ROWS = 20_000
 """A feature is called dead in the metrics when it was not active in so many rows."""
 
+_COUNTERS = ("step", "rows_seen", "rows_offered", "rows_dropped", "first_fvu")
+
 
 @runtime_checkable
 class Trainable(Protocol):
@@ -96,6 +98,15 @@ class Learner:
     @property
     def finished(self) -> bool:
         return self.step >= self.total_steps
+
+    def counters(self) -> dict[str, Any]:
+        """What a checkpoint keeps beside weights and averages."""
+        return {name: getattr(self, name) for name in _COUNTERS}
+
+    def go_on(self, counters: Mapping[str, Any]) -> None:
+        """Stand where a checkpoint's counters say."""
+        for name in _COUNTERS:
+            setattr(self, name, counters[name])
 
     def _lr(self) -> float:
         return self.config.lr * lr_factor(self.step, self.total_steps, self.config.warm_up, self.config.decay_share)

@@ -5,6 +5,8 @@ from .base import (
     load_dictionary as load_dictionary,
     make_dictionary as make_dictionary,
 )
+from .codebook import Codebook as Codebook
+from .codebook_config import CodebookConfig as CodebookConfig
 from .coder import SAE as SAE, Coder as Coder, SkipTranscoder as SkipTranscoder, Transcoder as Transcoder
 from .collection import DictionarySet as DictionarySet, load_dictionaries as load_dictionaries
 from .config import (

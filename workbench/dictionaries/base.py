@@ -85,6 +85,11 @@ class Dictionary(nn.Module):
         """Number of features."""
         raise NotImplementedError
 
+    @property
+    def starting_rows(self) -> int:
+        """How many rows `initialise` wants to see."""
+        return self.width
+
     def encode(self, inputs: Mapping[Site, Float[Tensor, "n d"]]) -> Codes:
         """The sparse code of every row; inputs of any float dtype are cast to the weights'."""
         raise NotImplementedError

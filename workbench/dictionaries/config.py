@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from workbench.core import Config
 
+from .codebook_config import CodebookConfig
 from .key_value_config import KeyValueConfig
 
 
@@ -152,6 +153,7 @@ SHAPES = ("sae", "transcoder", "skip-transcoder")
 FAMILIES: dict[str, type[Config]] = {
     **{f"{gate}-{shape}": config for gate, config in GATES.items() for shape in SHAPES},
     "affine": AffineConfig,
+    "codebook": CodebookConfig,
     "cross-layer-transcoder": CrossLayerConfig,
     "key-value": KeyValueConfig,
 }

@@ -214,7 +214,7 @@ def test_k_means_copies_the_centres_of_every_group():
         assert not torch.equal(own, before[g * 10 : (g + 1) * 10])
         distance = torch.cdist(own, centres[g]).min(1).values
         # Lloyd's algorithm may put two codes into one cluster and one between two others.
-            assert float(distance.detach().median()) < 0.05
+        assert float(distance.detach().median()) < 0.05
     with torch.no_grad():
         assert float(book.loss({SITE: rows})["fvu"]) < 0.06
 

@@ -38,4 +38,11 @@ from .registry import get as get, names as names, provide as provide, register a
 from .result import Result as Result, as_json as as_json
 from .seeds import child as child, generator as generator
 from .site import Site as Site
+from .task import (
+    METRICS as METRICS,
+    KnownTask as KnownTask,
+    PromptPair as PromptPair,
+    TaskMaker as TaskMaker,
+    register_task as register_task,
+)
 from .unit import Unit as Unit

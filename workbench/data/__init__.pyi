@@ -1,13 +1,22 @@
+from .automaton import Automaton as Automaton, Floor as Floor
+from .automaton_config import (
+    PAPER_AUTOMATON as PAPER_AUTOMATON,
+    SCALED_AUTOMATON as SCALED_AUTOMATON,
+    AutomatonConfig as AutomatonConfig,
+)
 from .corpus import Corpus as Corpus
+from .labelled import ARTICLE_TOPICS as ARTICLE_TOPICS, LabelledRows as LabelledRows, digits as digits
 from .pack import PackedText as PackedText, TextTokenizer as TextTokenizer, pack as pack
 from .pack_config import PackConfig as PackConfig
 from .planted_config import BENCH_A as BENCH_A, BENCH_B as BENCH_B, PlantedConfig as PlantedConfig
 from .planted_features import PlantedFeatures as PlantedFeatures, PlantedSample as PlantedSample
-from .tasks import (
+from .task import (
     PromptPair as PromptPair,
     Task as Task,
+    all_answer_ids as all_answer_ids,
     answer_ids as answer_ids,
-    check_task as check_task,
+    answer_scores as answer_scores,
     make_task as make_task,
 )
+from .task_check import check_task as check_task
 from .text import KnownText as KnownText, known_texts as known_texts, open_text as open_text

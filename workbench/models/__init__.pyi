@@ -1,4 +1,11 @@
 from .assign import assign as assign, hugging_face_state as hugging_face_state
+from .automaton import (
+    AutomatonModelConfig as AutomatonModelConfig,
+    automaton_model as automaton_model,
+    digit_tokenizer as digit_tokenizer,
+    new_automaton_model as new_automaton_model,
+    save_automaton_model as save_automaton_model,
+)
 from .frozen import FrozenModel as FrozenModel, freeze as freeze
 from .frozen_attention import FrozenAttention as FrozenAttention
 from .frozen_norm import FrozenNorm as FrozenNorm

@@ -9,6 +9,10 @@ from .exchange import (
     read_foreign as read_foreign,
 )
 from .format import Format as Format
+from .graph import graph_formats as graph_formats, read_graph as read_graph, write_graph as write_graph
+from .graph_extension import GraphFile as GraphFile
+from .graph_json import graph_document as graph_document
+from .graph_json_read import graph_from_document as graph_from_document
 from .hub import HubRef as HubRef, fetch as fetch, upload as upload
 from .import_config import ImportConfig as ImportConfig
 from .saebench import write_saebench as write_saebench

@@ -21,6 +21,7 @@ from .exchange import (
     import_by_name as import_by_name,
     push_by_name as push_by_name,
 )
+from .graph_exchange import export_graph as export_graph, import_graph as import_graph
 from .study import (
     Bench as Bench,
     Finding as Finding,

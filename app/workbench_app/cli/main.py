@@ -14,6 +14,7 @@ from .bench import bench_app
 from .cache import cache_app
 from .capture import capture_command
 from .circuit import circuit_app
+from .circuit_graphs import export_graph_command, import_graph_command
 from .demo import demo_command
 from .doctor import doctor_command
 from .evaluate import evaluate_command
@@ -43,6 +44,8 @@ app.command("push")(push_command)
 app.add_typer(models_app, name="models")
 app.add_typer(text_app, name="text")
 app.add_typer(circuit_app, name="circuit")
+circuit_app.command("import")(import_graph_command)
+circuit_app.command("export")(export_graph_command)
 bench_app.command("planted")(planted_command)
 app.add_typer(bench_app, name="bench")
 app.add_typer(artifacts_app, name="artifacts")

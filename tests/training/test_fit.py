@@ -12,7 +12,7 @@ from workbench.dictionaries import CoderConfig, DictionarySet, dictionaries_for_
 from workbench.training import TrainConfig, TrainingError, checkpoint, fit
 
 CODER = CoderConfig(d_sae=64, k=4)
-CONFIG = TrainConfig(batch_rows=64, initial_rows=1500, checkpoint_every_chunks=3)
+CONFIG = TrainConfig(batch_rows=64, initial_rows=1500, checkpoint_every_chunks=3, checkpoint_share=None)
 
 
 def new(family: str = "topk-skip-transcoder", layers: int = 2) -> DictionarySet:

@@ -21,7 +21,7 @@ def new(config: CoderConfig, family: str = "topk-skip-transcoder") -> Dictionary
 
 
 def settings(**changes) -> TrainConfig:
-    base = {"batch_rows": 64, "initial_rows": 1500, "checkpoint_every_chunks": 2, "seed": 3}
+    base = {"batch_rows": 64, "initial_rows": 1500, "checkpoint_every_chunks": 2, "checkpoint_share": None, "seed": 3}
     return TrainConfig(**(base | changes))
 
 

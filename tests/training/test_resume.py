@@ -24,7 +24,8 @@ from workbench.dictionaries import CoderConfig, dictionaries_for_layers
 from workbench.training import TrainConfig, fit
 made = dictionaries_for_layers("topk-skip-transcoder", range(2), 16, CoderConfig(d_sae=64, k=4), "demo")
 rows = planted_rows(rows=3000, passes=20)
-fit(made, rows, Path(sys.argv[1]), TrainConfig(batch_rows=64, initial_rows=1500, checkpoint_every_chunks=2))
+often = {"checkpoint_every_chunks": 2, "checkpoint_share": None}
+fit(made, rows, Path(sys.argv[1]), TrainConfig(batch_rows=64, initial_rows=1500, **often))
 """
 
 

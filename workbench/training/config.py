@@ -30,7 +30,10 @@ class TrainConfig(Config):
         default=6.0, gt=1, description="leave out rows whose target's norm exceeds this many medians; none: keep all"
     )
     initial_rows: int = Field(default=32768, ge=1, description="rows from which the starting weights are made")
-    checkpoint_every_chunks: int = Field(default=5, ge=1, description="chunks between two checkpoints")
+    checkpoint_every_chunks: int = Field(default=5, ge=1, description="chunks between two checkpoints, at least")
+    checkpoint_share: float | None = Field(
+        default=0.05, gt=0, description="share of the time that checkpoints may take, by putting them off; none: any"
+    )
     probe_every_chunks: int | None = Field(
         default=None,
         ge=1,

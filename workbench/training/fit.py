@@ -23,6 +23,7 @@ from .learner import Learner
 from .loop import train
 from .memory import check_memory, room_to_keep
 from .metrics import MetricsLog
+from .pace import Pace
 from .prepare import prepare
 from .schedule import steps_in_chunk
 
@@ -112,22 +113,21 @@ def _run(
         start = checkpoint.next_chunk
         log.info("going on at chunk %d of %d", start, rows.n_chunks)
     metrics.rewind(start)
-    written = start
+    pace = Pace(config.checkpoint_every_chunks, config.checkpoint_share, start)
 
     def at_border(next_chunk: int, records: list[dict[str, Any]]) -> None:
-        nonlocal written
         last = all(learner.finished for learner in learners) or next_chunk == rows.n_chunks
         every = config.probe_every_chunks
         if probe is not None and every is not None and (last or next_chunk % every == 0):
             _probe(dictionaries, learners, records, probe)
         metrics.append(records)
         progress.partial(records)
-        if next_chunk - written >= config.checkpoint_every_chunks:
-            save_checkpoint(folder, next_chunk, learners, identity)
-            written = next_chunk
+        if pace.due(next_chunk):
+            with pace.writing(next_chunk):
+                save_checkpoint(folder, next_chunk, learners, identity)
 
     reached, partial = train(learners, rows, start, at_border, progress)
-    if partial and reached > written:
+    if partial and reached > pace.written:
         save_checkpoint(folder, reached, learners, identity)
     manifest = _manifest(rows, config, identity, learners, partial)
     trained = _in_raw_units(dictionaries.copy() if partial else dictionaries, [learner.feed for learner in learners])
@@ -205,7 +205,9 @@ def _finished(folder: Path, identity: dict[str, Any]) -> Trained:
 
 def _identity(dictionaries: DictionarySet, rows: Rows, config: TrainConfig) -> dict[str, Any]:
     """JSON of everything that decides the outcome: equal identities train equal weights."""
-    settings = config.model_dump(mode="json", exclude={"checkpoint_every_chunks", "probe_every_chunks"})
+    settings = config.model_dump(
+        mode="json", exclude={"checkpoint_every_chunks", "checkpoint_share", "probe_every_chunks"}
+    )
     members = [
         [dictionary.family, name, dictionary.config.model_dump(mode="json"), str(dictionary.dtype)]
         for name, dictionary in dictionaries.items()

@@ -1,5 +1,16 @@
+from .acdc import acdc as acdc
 from .agreement import agreement as agreement, band_table as band_table
 from .analysis import Analysis as Analysis, analyse as analyse
+from .attribution_patch import attribution_patch as attribution_patch
+from .component_config import (
+    AcdcConfig as AcdcConfig,
+    AttributionConfig as AttributionConfig,
+    CircuitCheckConfig as CircuitCheckConfig,
+    FaithfulnessConfig as FaithfulnessConfig,
+    PatchConfig as PatchConfig,
+    PathPatchConfig as PathPatchConfig,
+)
+from .components import Components as Components
 from .config import (
     PruneConfig as PruneConfig,
     SumConfig as SumConfig,
@@ -7,10 +18,16 @@ from .config import (
     TraceConfig as TraceConfig,
     ValidateConfig as ValidateConfig,
 )
+from .contrast import Contrast as Contrast, contrast_of as contrast_of
+from .eap import eap as eap
+from .ledger import error_ledger as error_ledger
 from .measure import Measurements as Measurements
+from .patch import patch as patch
+from .path_patch import path_patch as path_patch
 from .prune import edge_influence as edge_influence, prune as prune
-from .replacement import LayerUnits as LayerUnits, LocalReplacement as LocalReplacement, replace_mlps as replace_mlps
+from .replacement import LocalReplacement as LocalReplacement, replace_mlps as replace_mlps
 from .sums import check_sums as check_sums, target_of as target_of
 from .target import Metric as Metric, resolve as resolve
 from .trace import trace as trace
+from .units import LayerUnits as LayerUnits
 from .validate import validate as validate

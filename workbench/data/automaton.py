@@ -114,11 +114,16 @@ class Automaton:
         return known & (self.transitions[before * known, after * known] > 0)
 
     def next_tokens(self, ids: Int[Tensor, "n t"]) -> Float[Tensor, "n t digits"]:
-        """The true distribution of the token after each; double precision, without <|endoftext|>."""
+        """The true distribution of the token after each; double precision, without <|endoftext|>.
+
+        Zeros after what the automaton never writes.
+        """
         states, trigrams = self.states_of(ids), self.trigrams_of(ids)
+        states = torch.where(states < self.config.states, states, -1)
+        trigrams = torch.where(trigrams < DIGITS * self.config.states, trigrams, -1)
         found = torch.zeros(*ids.shape, DIGITS, dtype=torch.float64)
         found[:, 0] = self._start_digits
-        found[:, 1] = self._second_of_start[ids[:, 1]]
+        found[:, 1:2] = self._second_of_start[ids[:, 1:2]]
         found[states >= 0] = self.first_digits[states[states >= 0]]
         known = trigrams >= 0
         found[known] = self.second_digits[trigrams[known] // DIGITS, trigrams[known] % DIGITS]

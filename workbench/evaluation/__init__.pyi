@@ -1,8 +1,28 @@
+from .automaton import (
+    AutomatonQuality as AutomatonQuality,
+    AutomatonSubject as AutomatonSubject,
+    automaton_quality as automaton_quality,
+)
+from .automaton_codes import (
+    BestCode as BestCode,
+    CodeCounts as CodeCounts,
+    Purity as Purity,
+    best_codes as best_codes,
+    code_sample as code_sample,
+    count_codes as count_codes,
+    mean_precision as mean_precision,
+    purity as purity,
+    with_neurons as with_neurons,
+)
+from .automaton_config import AutomatonEvalConfig as AutomatonEvalConfig
+from .automaton_patching import Patched as Patched, divergence as divergence, patch_states as patch_states
 from .absorption import absorption as absorption
 from .concept_config import AbsorptionConfig as AbsorptionConfig, ProbingConfig as ProbingConfig
 from .concepts import first_letter_absorption as first_letter_absorption, probe_text as probe_text
 from .config import EvaluateConfig as EvaluateConfig
-from .evaluate import evaluate as evaluate
+from .continual import continual as continual
+from .continual_config import ContinualConfig as ContinualConfig
+from .evaluate import Judged as Judged, evaluate as evaluate, evaluate_sets as evaluate_sets
 from .matching import Matching as Matching, match as match, written_rows as written_rows
 from .neurons import Neurons as Neurons, NeuronsConfig as NeuronsConfig, neurons_at as neurons_at
 from .planted_bench import planted_bench as planted_bench, train_on as train_on

@@ -208,7 +208,9 @@ class LanguageLearner:
         for group in self.optimiser.param_groups:
             group["lr"] = group["top"] * factor
         if self.config.clip is not None:
-            clip_gradients_(list(self.module.parameters()), self.config.clip)
+            # Apart, because the squared errors of many codes would drown the language model's gradient.
+            clip_gradients_(self.module.own.parameters(), self.config.clip)
+            clip_gradients_(self.module.codecs.parameters(), self.config.clip)
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
         self.module.after_step()

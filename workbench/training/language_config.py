@@ -24,7 +24,11 @@ class LanguageConfig(Config):
     decay_share: float = Field(default=0.5, ge=0, le=1, description="last share of the steps, with a falling rate")
     betas: tuple[float, float] = Field(default=(0.9, 0.999), description="Adam's averaging constants")
     weight_decay: float = Field(default=0.01, ge=0, description="decay of the model's matrices; dictionaries have none")
-    clip: float | None = Field(default=1.0, gt=0, description="largest norm of a gradient; none: no clipping")
+    clip: float | None = Field(
+        default=1.0,
+        gt=0,
+        description="largest norm of the gradient, the model's and the dictionaries' apart; none: no clipping",
+    )
     autocast: bool = Field(
         default=False, description="multiply in bfloat16 (weights stay float32); faster where the processor can"
     )

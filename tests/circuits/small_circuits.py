@@ -4,7 +4,7 @@ import torch
 from models.families import FAMILIES, build_hooked, random_ids
 
 from workbench.circuits import Analysis, Target, analyse
-from workbench.dictionaries import CoderConfig, DictionarySet, dictionaries_for_layers
+from workbench.dictionaries import CoderConfig, CrossLayerConfig, DictionarySet, dictionaries_for_layers, new_set
 from workbench.models import HookedModel
 
 DIFFERENCE = Target.difference(3, 4)
@@ -15,9 +15,13 @@ __all__ = ["DIFFERENCE", "FAMILIES", "IDS", "build_hooked", "random_analysis", "
 def random_dictionaries(
     model: HookedModel, family: str = "topk-skip-transcoder", seed: int = 0, d_sae: int = 12, k: int = 3
 ) -> DictionarySet:
-    """A random dictionary for every layer, in the model's dtype; about half of the places in a code are unused."""
-    config = CoderConfig(d_sae=d_sae, k=k)
-    found = dictionaries_for_layers(family, range(model.shape.n_layers), model.shape.d_model, config, "random")
+    """Random dictionaries for every layer, in the model's dtype; about half of the places in a code are unused."""
+    layers = range(model.shape.n_layers)
+    if family == "cross-layer-transcoder":
+        wanted = [(family, CrossLayerConfig(d_sae=d_sae, k=k))]
+        found = new_set(wanted, lambda site: model.shape.d_model, layers=list(layers), name="random")
+    else:
+        found = dictionaries_for_layers(family, layers, model.shape.d_model, CoderConfig(d_sae=d_sae, k=k), "random")
     draw = torch.Generator().manual_seed(seed)
     for dictionary in found.values():
         dictionary.to(model.dtype)
@@ -28,9 +32,12 @@ def random_dictionaries(
 
 
 def random_analysis(
-    family: str, dtype: torch.dtype = torch.float64, target: Target = DIFFERENCE
+    family: str,
+    dtype: torch.dtype = torch.float64,
+    target: Target = DIFFERENCE,
+    dictionary: str = "topk-skip-transcoder",
 ) -> tuple[HookedModel, DictionarySet, Analysis]:
     """A tiny model of a family, random dictionaries, and the prompt analysed."""
     model, _ = build_hooked(family, dtype)
-    dictionaries = random_dictionaries(model)
+    dictionaries = random_dictionaries(model, dictionary)
     return model, dictionaries, analyse(model, dictionaries, IDS, target)

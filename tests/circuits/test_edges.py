@@ -12,10 +12,13 @@ from workbench.models import HookedModel
 class ConstantUnits:
     """Stands for one MLP: affine path live, every unit's write and the error constant."""
 
-    def __init__(self, units) -> None:
+    def __init__(self, units, layers) -> None:
         self.units, self.name = units, f"constant units {units.layer}"
         self.reads, self.writes = (Site("mlp_in", units.layer),), (Site("mlp_out", units.layer),)
-        self.fixed = units.error.index_add(0, units.position, units.writes)
+        self.fixed = units.error.clone()
+        for earlier in layers[: units.layer + 1]:
+            if units.layer in earlier.writers:
+                self.fixed.index_add_(0, earlier.position, earlier.writes(units.layer))
 
     def encode(self, inputs):
         rows = inputs[self.reads[0]]
@@ -33,22 +36,22 @@ def held(model: HookedModel, analysis: Analysis) -> list[Edit]:
     kinds = ["attn_pattern", "ln1_scale", "ln2_scale", *(["ln1_post_scale"] if model.shape.sandwich else [])]
     sites = [Site(kind, layer) for layer in range(model.shape.n_layers) for kind in kinds]
     seen = model.capture(analysis.frozen.tokens[None], [*sites, Site("lnf_scale")])
+    layers = analysis.replacement.layers
     return [
         *(Edit.set(site, value[0]) for site, value in seen.items()),
-        *(Edit.through(ConstantUnits(units)) for units in analysis.replacement.layers),
+        *(Edit.through(ConstantUnits(units, layers)) for units in layers),
     ]
 
 
-def source_vectors(analysis: Analysis) -> list[tuple[str, int, torch.Tensor]]:
-    """Site, position and vector of every source, in order of number."""
-    found: list = [("resid_pre.0", position, row) for position, row in enumerate(analysis.frozen.embed)]
+def source_vectors(analysis: Analysis) -> list[list[tuple[str, int, torch.Tensor]]]:
+    """What every source writes, in order of number: site, position and vector."""
+    found: list = [[("resid_pre.0", position, row)] for position, row in enumerate(analysis.frozen.embed)]
     found += [None] * (analysis.numbering.n_sources - len(found))
     for units, sources in zip(analysis.replacement.layers, analysis.numbering.layers, strict=True):
-        site = f"mlp_out.{units.layer}"
-        for number, position, write in zip(sources.unit_nodes, units.position, units.writes, strict=True):
-            found[number] = (site, int(position), write)
+        for i, (number, position) in enumerate(zip(sources.unit_nodes, units.position, strict=True)):
+            found[number] = [(f"mlp_out.{layer}", int(position), units.writes(layer)[i]) for layer in units.writers]
         for number, (position, error) in zip(sources.error_nodes, enumerate(units.error), strict=True):
-            found[number] = (site, position, error)
+            found[number] = [(f"mlp_out.{units.layer}", position, error)]
     return found
 
 
@@ -56,9 +59,11 @@ def measured_rows(model: HookedModel, analysis: Analysis) -> torch.Tensor:
     """Change of every target's pre-activation (units, then logit targets) when each source is removed: [n, s]."""
     sources, edits = source_vectors(analysis), held(model, analysis)
     sites = [*(Site("mlp_in", layer) for layer in range(model.shape.n_layers)), Site("final_norm")]
-    deltas = {site: torch.zeros(len(sources) + 1, *analysis.frozen.embed.shape).double() for site, _, _ in sources}
-    for row, (site, position, vector) in enumerate(sources):
-        deltas[site][row, position] -= vector
+    written = {site for writes in sources for site, _, _ in writes}
+    deltas = {site: torch.zeros(len(sources) + 1, *analysis.frozen.embed.shape).double() for site in written}
+    for row, writes in enumerate(sources):
+        for site, position, vector in writes:
+            deltas[site][row, position] -= vector
     tokens = analysis.frozen.tokens.expand(len(sources) + 1, -1)
     removals = [Edit.add(site, delta) for site, delta in deltas.items()]
     seen = model.run(tokens, [*edits, *removals], sites=sites, logits=False).activations
@@ -82,10 +87,11 @@ def explicit_rows(analysis: Analysis) -> torch.Tensor:
     return full[torch.cat([analysis.unit_nodes, targets])]
 
 
+@pytest.mark.parametrize("dictionary", ["topk-skip-transcoder", "cross-layer-transcoder"])
 @pytest.mark.parametrize("family", FAMILIES)
 @torch.no_grad()
-def test_every_edge_is_what_removing_its_source_changes(family):
-    model, _, analysis = random_analysis(family)
+def test_every_edge_is_what_removing_its_source_changes(family, dictionary):
+    model, _, analysis = random_analysis(family, dictionary=dictionary)
     wanted = measured_rows(model, analysis)
     found = explicit_rows(analysis)
     assert (found - wanted).abs().max() < 1e-10 * wanted.abs().max()

@@ -7,7 +7,7 @@ from circuits.test_edges import explicit_rows
 
 from workbench.circuits import SumConfig, Target, TraceConfig, analyse, check_sums, trace
 from workbench.core import CircuitGraph, ConfigError, Interrupted, MaskPolicy, Silent, TextError
-from workbench.dictionaries import CoderConfig, CrossLayerConfig, DictionarySet, new_set
+from workbench.dictionaries import CoderConfig, DictionarySet, new_set
 
 
 @pytest.fixture(scope="module")
@@ -83,9 +83,10 @@ def test_total_effects_are_all_signed_paths(traced):
     assert torch.allclose(found[:-1], wanted[:-1], atol=1e-6)
 
 
+@pytest.mark.parametrize("dictionary", ["topk-skip-transcoder", "cross-layer-transcoder"])
 @pytest.mark.parametrize("family", FAMILIES)
-def test_sums_hold_in_float64(family):
-    model, dictionaries, analysis = random_analysis(family)
+def test_sums_hold_in_float64(family, dictionary):
+    model, dictionaries, analysis = random_analysis(family, dictionary=dictionary)
     result = check_sums(model, dictionaries, trace(model, dictionaries, IDS, DIFFERENCE))
     assert result.kind == "sum_check"
     assert result.scalars["n"] == min(100, analysis.replacement.n_units)
@@ -171,7 +172,7 @@ def test_what_cannot_be_a_node_is_refused(traced, monkeypatch):
     model, dictionaries, _, _ = traced
     with pytest.raises(ConfigError, match=r"reads \['resid_post.0'\]"):
         analyse(model, random_dictionaries(model, "topk-sae"), IDS, DIFFERENCE)
-    monkeypatch.setattr(type(dictionaries.by_layer(0)), "readers", lambda self, codes: None)
+    monkeypatch.setattr(type(dictionaries.by_layer(0)), "readers", lambda self, codes, inputs: None)
     with pytest.raises(ConfigError, match="not read linearly"):
         trace(model, dictionaries, IDS, DIFFERENCE)
 
@@ -211,13 +212,6 @@ def test_a_bypass_that_is_not_affine_is_refused(traced):
     member.bypass = lambda inputs: {site: value.square() for site, value in straight(inputs).items()}
     with pytest.raises(ConfigError, match="affine path"):
         analyse(model, DictionarySet(bent.values()), IDS, DIFFERENCE)
-
-
-def test_features_of_several_layers_are_no_nodes_yet(traced):
-    model, d = traced[0], traced[0].shape.d_model
-    crossing = new_set([("cross-layer-transcoder", CrossLayerConfig(d_sae=8, k=2))], lambda site: d, layers=[0, 1])
-    with pytest.raises(ConfigError, match="cannot be a node of a graph yet.*write to several layers"):
-        analyse(model, crossing, IDS, DIFFERENCE)
 
 
 def test_two_dictionaries_of_one_layer_are_refused(traced):

@@ -59,7 +59,7 @@ def test_free_and_frozen_singles_are_single_runs_of_the_model(validated):
     for row in result.tables["single"][:4]:
         units, number = analysis.unit(place[row["node"]])
         delta = torch.zeros_like(analysis.frozen.embed)
-        delta[row["position"]] = -units.writes[number]
+        delta[row["position"]] = -units.writes(units.layer)[number]
         removal = Edit.add(Site("mlp_out", row["layer"]), delta)
         for measure, edits in (("free", []), ("frozen", held)):
             logits = model.run(IDS, [*edits, removal]).logits[0, -1]

@@ -188,8 +188,9 @@ def test_readers_give_the_pre_activation(dictionary):
     readers = dictionary.readers(codes)
     if readers is None:
         pytest.skip("units of this kind are no linear functions")
-    rows = data[dictionary.reads[0]][codes.row_ids().flatten()]
-    found = (readers.rows * rows).sum(1) + readers.bias
+    index = codes.index.flatten()
+    reads = torch.stack(list(data.values()))[dictionary.reads_of(index), codes.row_ids().flatten()]
+    found = (readers.rows * reads).sum(1) + readers.bias
     wanted = dictionary.pre_activations(data).gather(1, codes.index)
     torch.testing.assert_close(found, wanted.flatten())
     active = codes.value != 0

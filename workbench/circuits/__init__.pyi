@@ -2,10 +2,15 @@ from .acdc import acdc as acdc
 from .agreement import agreement as agreement, band_table as band_table
 from .analysis import Analysis as Analysis, analyse as analyse
 from .attribution_patch import attribution_patch as attribution_patch
+from .baselines import mean_difference as mean_difference, random_scores as random_scores
+from .circuit_check import check_circuit as check_circuit
+from .circuit_file import read_circuit as read_circuit, write_circuit as write_circuit
+from .comparison import auroc as auroc, compare_scores as compare_scores, truth_auroc as truth_auroc
 from .component_config import (
     AcdcConfig as AcdcConfig,
     AttributionConfig as AttributionConfig,
     CircuitCheckConfig as CircuitCheckConfig,
+    ComponentConfig as ComponentConfig,
     FaithfulnessConfig as FaithfulnessConfig,
     PatchConfig as PatchConfig,
     PathPatchConfig as PathPatchConfig,
@@ -20,6 +25,7 @@ from .config import (
 )
 from .contrast import Contrast as Contrast, contrast_of as contrast_of
 from .eap import eap as eap
+from .faithfulness import faithfulness as faithfulness
 from .ledger import error_ledger as error_ledger
 from .measure import Measurements as Measurements
 from .patch import patch as patch

@@ -11,9 +11,10 @@ from workbench.models import FrozenModel, HookedModel, TokenBatch, freeze
 
 from .config import Target
 from .numbering import Numbering, number_nodes
-from .replacement import LayerUnits, LocalReplacement, replace_mlps
+from .replacement import LocalReplacement, replace_mlps
 from .sweep import Sweep
 from .target import Metric, resolve
+from .units import LayerUnits
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class Analysis:
                 found[number] = f"error:{units.layer}:0:{position}"
             columns = sources.unit_nodes.tolist(), units.index.tolist(), units.position.tolist()
             for number, index, position in zip(*columns, strict=True):
-                found[number] = f"feature:{units.layer}:{index}:{position}"
+                found[number] = f"{units.kind}:{units.layer}:{index}:{position}"
         for row in range(self.numbering.n_targets):
             found[self.numbering.n_sources + row] = f"logit:{frozen.n_layers}:{row}:{self.metric.position}"
         return found

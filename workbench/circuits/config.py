@@ -45,7 +45,13 @@ class TraceConfig(Config):
         default=300_000, ge=1, description="edges kept, by edge influence; those into targets come on top"
     )
     rows_per_block: int = Field(
-        default=1792, ge=1, description="targets swept together: more is faster, less is smaller"
+        default=1024, ge=1, description="targets swept together: more is faster, less is smaller"
+    )
+    max_feature_nodes: int | None = Field(
+        default=None, ge=1, description="features expanded at most, in order of influence; none: every active one"
+    )
+    expand_per_step: int = Field(
+        default=512, ge=1, description="with a bound: features expanded between two rankings by influence"
     )
     influence: bool = Field(
         default=True, description="off: nodes and total effects only, no edges (a hundred times faster)"

@@ -1,7 +1,7 @@
 """The strongest edges of a graph that is never held whole."""
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from .sweep import Rows
@@ -12,10 +12,13 @@ class StrongestEdges:
 
     Edge influence = |weight| / row sum of |weights| * influence of the target node. Edges into the targets
     themselves are all kept.
+
+    Args:
+        nodes: the sources that are nodes of the graph; edges from others count in `total` and are not kept.
     """
 
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
+    def __init__(self, limit: int, nodes: Bool[Tensor, " s"]) -> None:
+        self.limit, self._nodes = limit, nodes
         self.total = self.kept = 0.0
         self._threshold = 0.0
         self._always: list[tuple[Tensor, Tensor, Tensor]] = []
@@ -24,15 +27,18 @@ class StrongestEdges:
 
     def add_all(self, rows: Rows, worth: Float[Tensor, " n"]) -> None:
         """Keep every edge of some rows."""
-        target, source = torch.nonzero(rows.weight, as_tuple=True)
-        self._always.append((source, rows.nodes[target], rows.weight[target, source]))
-        influence = float((rows.weight.abs().sum(1) * worth).sum())
-        self.total, self.kept = self.total + influence, self.kept + influence
+        target, source = torch.nonzero(rows.weight * self._nodes, as_tuple=True)
+        weight = rows.weight[target, source]
+        self._always.append((source, rows.nodes[target], weight))
+        self.total += float((rows.weight.abs().sum(1) * worth).sum())
+        self.kept += float((weight.abs() * worth[target]).sum())
 
     def add(self, rows: Rows, absolute: Float[Tensor, "n s"], worth: Float[Tensor, " n"]) -> None:
         """Offer the edges of some rows; overwrites `absolute`."""
         influence = absolute.mul_(worth[:, None])
         self.total += float(influence.sum())
+        if not self._nodes.all():
+            influence *= self._nodes[: influence.shape[1]]
         flat = influence.flatten()
         chosen = torch.nonzero(flat > self._threshold)[:, 0]
         if len(chosen) > self.limit:

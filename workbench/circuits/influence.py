@@ -42,13 +42,18 @@ class Influence:
         self._seen[rows.nodes] = True
         return worth
 
+    @property
+    def share(self) -> Float[Tensor, " n"]:
+        """Influence as a share of the targets' own weight: what ends in tokens, errors and leaves adds up to 1."""
+        return self.value / self.value[self.numbering.n_sources :].sum()
+
     def scores(self) -> dict[str, float]:
         """Replacement and completeness.
 
         replacement: token influence over token plus error influence. completeness: mean share of a node's
         normalised input that is no error, weighted by influence (plus the target's weight), over all nodes as in
-        circuit-tracer; `completeness_features` leaves out nodes without inputs (tokens and errors), which count
-        as complete in the first.
+        circuit-tracer; `completeness_features` leaves out nodes whose inputs were not looked at (tokens, errors, units
+        that were not expanded), which count as complete in the first.
         """
         tokens = self.value[: self.numbering.positions].sum()
         errors = self.value[: self.numbering.n_sources][self._error].sum()

@@ -10,16 +10,16 @@ from workbench.core import Codes, Edit, Progress, Site
 from workbench.models import HookedModel
 
 from .analysis import Analysis
-from .replacement import LayerUnits
+from .units import HeldPass, LayerUnits
 
 MODES = ("direct", "total", "frozen", "free")
 
 
 class HeldUnits:
-    """A codec that stands for one MLP with its units' gates held and its error constant; rows are whole prompts."""
+    """A codec that stands for one MLP with the gates of units held and its error constant; rows are whole prompts."""
 
-    def __init__(self, units: LayerUnits) -> None:
-        self.units = units
+    def __init__(self, units: LayerUnits, held: HeldPass) -> None:
+        self.units, self._held = units, held
         self.name = f"held units of layer {units.layer}"
         self.reads, self.writes = (Site("mlp_in", units.layer),), (Site("mlp_out", units.layer),)
 
@@ -32,14 +32,14 @@ class HeldUnits:
         return {self.writes[0]: self.units.error.new_zeros(len(codes), self.units.error.shape[1])}
 
     def bypass(self, inputs: Mapping[Site, Tensor]) -> dict[Site, Tensor]:
-        """Affine path, held units and error."""
+        """Affine path, held units of this and earlier layers, and error."""
         positions, d = self.units.error.shape
         mlp_in = inputs[self.reads[0]].to(self.units.error.dtype).view(-1, positions, d)
-        return {self.writes[0]: (self.units.held(mlp_in) + self.units.error).view(-1, d)}
+        return {self.writes[0]: (self._held(self.units.layer, mlp_in) + self.units.error).view(-1, d)}
 
 
 class Measurements:
-    """Runs the hooked model on copies of one prompt, each copy with its own units' writes removed.
+    """Runs the hooked model on copies of one prompt, each copy with its own units' writes removed, in all layers.
 
     direct: attention patterns, norm scales and MLP outputs held. total: patterns and scales held, MLPs replaced
     by their units with gates held and errors constant. frozen: patterns and scales held, the model's real MLPs.
@@ -81,10 +81,10 @@ class Measurements:
         for row, group in enumerate(groups):
             for node in group.tolist():
                 units, number = self.analysis.unit(node)
-                if units.layer not in deltas:
-                    deltas[units.layer] = units.error.new_zeros(len(groups), positions, d)
-                write = units.activation[number] * units.writers[number]
-                deltas[units.layer][row, units.position[number]] -= write
+                for layer, writers in units.writers.items():
+                    if layer not in deltas:
+                        deltas[layer] = units.error.new_zeros(len(groups), positions, d)
+                    deltas[layer][row, units.position[number]] -= units.activation[number] * writers[number]
         return deltas
 
     def _edits(self, mode: str) -> list[Edit]:
@@ -94,7 +94,9 @@ class Measurements:
         if mode == "direct":
             return [*self._held, *(Edit.set(f"mlp_out.{layer}", out) for layer, out in enumerate(frozen.mlp_out))]
         if mode == "total":
-            return [*self._held, *(Edit.through(HeldUnits(units)) for units in self.analysis.replacement.layers)]
+            layers = self.analysis.replacement.layers
+            held = HeldPass(layers)
+            return [*self._held, *(Edit.through(HeldUnits(units, held)) for units in layers)]
         return self._held
 
 

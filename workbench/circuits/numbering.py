@@ -1,25 +1,31 @@
 """Numbers of the nodes of a full graph, and the padded tensors through which a sweep reads every source at once."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from .replacement import LayerUnits, LocalReplacement
+from .replacement import LocalReplacement
+from .units import LayerUnits
 
 
 @dataclass(frozen=True)
 class LayerSources:
-    """What one layer adds to the residual stream, padded to [t, places, d]; the last place is the error.
+    """The units of one layer and its error, as sources: what they write to an MLP's output, padded to [t, places, d].
 
-    Nodes of a layer are numbered by position: its units, then its error. `kept[p]` picks, out of the places of
-    positions 0..p flattened, those that are nodes; they are numbered first, first + 1, ...
+    Nodes of a layer are numbered by position: its units, then its error, which is the last place and writes to this
+    layer only. `kept[p]` picks, out of the places of positions 0..p flattened, those that are nodes; they are
+    numbered first, first + 1, ...
+
+    Attributes:
+        vectors: layer -> what is written to its MLP's output; this layer, or a later one (cross-layer units).
     """
 
     first: int
     size: int
-    vectors: Float[Tensor, "t places d"]
+    vectors: Mapping[int, Float[Tensor, "t places d"]]
     kept: tuple[Int[Tensor, " _"], ...]
     unit_nodes: Int[Tensor, " m"]
     error_nodes: Int[Tensor, " t"]
@@ -43,8 +49,12 @@ class Numbering:
         return self.n_sources + self.n_targets
 
     def columns_below(self, layer: int) -> int:
-        """How many nodes write before a layer's MLP reads."""
-        return self.layers[layer].first
+        """How many nodes can reach what a layer's MLP reads: those of the layers before it."""
+        return self.layers[layer].first if layer < len(self.layers) else self.n_sources
+
+    def writing(self, layer: int) -> list[LayerSources]:
+        """The layers with sources that write to an MLP's output, the layer itself last."""
+        return [sources for sources in self.layers[: layer + 1] if layer in sources.vectors]
 
     def error_mask(self) -> Tensor:
         """True at error nodes, over the sources."""
@@ -52,6 +62,13 @@ class Numbering:
         for layer in self.layers:
             mask[layer.error_nodes] = True
         return mask
+
+    def unit_layers(self) -> Int[Tensor, " s"]:
+        """The layer of every unit, -1 at sources that are none."""
+        found = torch.full((self.n_sources,), -1, device=self.layers[0].unit_nodes.device)
+        for layer, sources in enumerate(self.layers):
+            found[sources.unit_nodes] = layer
+        return found
 
 
 def number_nodes(replacement: LocalReplacement, n_targets: int) -> Numbering:
@@ -70,9 +87,12 @@ def _layer_sources(units: LayerUnits, first: int) -> LayerSources:
     places = int(counts.max()) + 1
     starts = counts.cumsum(0) - counts
     place = torch.arange(len(units), device=units.position.device) - starts[units.position]
-    vectors = units.error.new_zeros(positions, places, d)
-    vectors[units.position, place] = units.writes
-    vectors[:, -1] = units.error
+    vectors = {}
+    for layer in (units.layer, *(target for target in units.writers if target != units.layer and len(units))):
+        vectors[layer] = units.error.new_zeros(positions, places, d)
+        if layer in units.writers:
+            vectors[layer][units.position, place] = units.writes(layer)
+    vectors[units.layer][:, -1] = units.error
     used = torch.arange(places, device=counts.device) < counts[:, None]
     used[:, -1] = True
     kept = tuple(torch.nonzero(used[: p + 1].flatten())[:, 0] for p in range(positions))

@@ -1,18 +1,22 @@
 """Trace: the attribution graph of one prompt."""
 
+from typing import Any
+
 import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from workbench.core import CircuitGraph, Interrupted, Manifest, Node, Progress, Silent, Unit
+from workbench.core import CircuitGraph, Manifest, Node, Progress, Silent, Site, Unit
 from workbench.dictionaries import DictionarySet
 from workbench.models import HookedModel, TokenBatch
 
 from .analysis import Analysis, analyse
 from .config import Target, TraceConfig
-from .edges import StrongestEdges
-from .influence import Influence
-from .sweep import Rows
+from .expansion import Expansion, expand, without_edges
+from .ledger import ledger_of
+from .units import LayerUnits
+
+UNIT_KINDS = {"feature": "transcoder", "neuron": "neuron", "code": "code"}
 
 
 def trace(
@@ -25,9 +29,13 @@ def trace(
 ) -> CircuitGraph:
     """The attribution graph of the local replacement model (Ameisen et al. 2025), every row exact.
 
-    Nodes: the embedding of every position, every active unit at the positions of the model's MaskPolicy, an error
+    Nodes: the embedding of every position, the active units at the positions of the model's MaskPolicy, an error
     node per layer and position, the targets. A unit's incoming edges, all of them, add up to its pre-activation
     minus its bias; the graph keeps the strongest. `Node.effect` is the signed total linear effect on the metric.
+
+    With `max_feature_nodes` only that many units are nodes, found in order of influence; what the others hold is
+    in the error ledger. A dictionary that is not read linearly gives no node: the manifest's details name it
+    (`no_nodes`), and its MLPs are errors as a whole.
 
     Raises:
         ConfigError: dictionaries that read or write elsewhere or whose units cannot be nodes.
@@ -49,85 +57,59 @@ def graph_of(
     progress: Progress,
 ) -> CircuitGraph:
     """The graph of an analysed prompt; see `trace`."""
-    numbering, metric = analysis.numbering, analysis.metric
-    influence = Influence(numbering, metric.weights, torch.zeros_like(analysis.total, dtype=torch.bool))
-    scores = {
-        "n_features": float(analysis.replacement.n_units),
-        "source_effects_gap": analysis.source_gap(),
-    }
-    none = torch.zeros(0, dtype=torch.long)
-    edges = (none, none, metric.weights.new_zeros(0))
-    if config.influence:
-        edges = _swept(analysis, config, progress, influence, scores)
+    found = expand(analysis, config, progress) if config.influence else without_edges(analysis)
     ids = tuple(int(token) for token in analysis.frozen.tokens)
     texts = _texts(model, ids)
+    details: dict[str, Any] = {"dictionaries": dictionaries.name}
+    if analysis.replacement.no_nodes:
+        details["no_nodes"] = dict(analysis.replacement.no_nodes)
+    if config.influence:
+        details["ledger"] = ledger_of(analysis, found)
     manifest = Manifest(
         kind="graph",
         model=model.ref,
         mask=model.policy,
         parents={dictionaries.name: dictionaries.manifest.content_hash} if dictionaries.manifest else {},
         config={**config.model_dump(mode="json"), "target": target.model_dump(mode="json")},
-        details={"dictionaries": dictionaries.name},
+        details=details,
     )
+    alive = torch.cat([found.nodes, found.nodes.new_ones(analysis.numbering.n_targets)])
+    place = alive.cumsum(0) - 1
     return CircuitGraph(
-        nodes=tuple(_nodes(analysis, influence, model, dictionaries, texts)),
-        source=edges[0].cpu(),
-        target=edges[1].cpu(),
-        weight=edges[2].float().cpu(),
-        bias=analysis.biases().float().cpu(),
+        nodes=tuple(node for node in _nodes(analysis, found, model, dictionaries, texts) if node is not None),
+        source=place[found.edges[0]].cpu(),
+        target=place[found.edges[1]].cpu(),
+        weight=found.edges[2].float().cpu(),
+        bias=analysis.biases()[alive].float().cpu(),
         tokens=texts,
         token_ids=ids,
         n_layers=analysis.frozen.n_layers,
-        metric=_metric_name(model, target, metric.token_ids),
+        metric=_metric_name(model, target, analysis.metric.token_ids),
         metric_value=analysis.value,
-        scores=scores,
+        scores=_scores(analysis, found),
         manifest=manifest,
     )
 
 
-def _swept(
-    analysis: Analysis, config: TraceConfig, progress: Progress, influence: Influence, scores: dict[str, float]
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Every row once, from the targets down; fills influence and scores, returns the edges kept."""
-    numbering, metric = analysis.numbering, analysis.metric
-    without_start = Influence(numbering, metric.weights, _start_errors(analysis))
-    edges = StrongestEdges(config.max_edges)
-    rows = analysis.sweep.target_rows(metric)
-    without_start.hand_down(rows, rows.weight.abs())
-    edges.add_all(rows, influence.hand_down(rows, rows.weight.abs()))
-    progress.phase("tracing", analysis.replacement.n_units, "features")
-    for block in analysis.sweep.blocks(config.rows_per_block):
-        for layer in block.layers.unique().flip(0):
-            one = torch.nonzero(block.layers == layer)[:, 0]
-            width = numbering.columns_below(int(layer))
-            part = Rows(block.nodes[one], block.layers[one], block.weight[one, :width])
-            absolute = part.weight.abs()
-            without_start.hand_down(part, absolute)
-            edges.add(part, absolute, influence.hand_down(part, absolute))
-        progress.advance(len(block.nodes))
-        if progress.cancelled():
-            raise Interrupted("the trace was cancelled before it had a graph")
-    found = edges.result()
-    scores.update(influence.scores())
-    scores.update({f"{name}_start_dropped": value for name, value in without_start.scores().items()})
-    scores["edge_influence_kept"] = edges.kept / edges.total if edges.total else 1.0
-    return found
-
-
-def _start_errors(analysis: Analysis) -> Tensor:
-    """Error nodes at positions where units may stand in other layers but never do: the prompt's masked start."""
-    masked = ~torch.stack([units.included for units in analysis.replacement.layers]).any(0)
-    dropped = torch.zeros_like(analysis.total, dtype=torch.bool)
-    for layer in analysis.numbering.layers:
-        dropped[layer.error_nodes[masked]] = True
-    return dropped
+def _scores(analysis: Analysis, found: Expansion) -> dict[str, float]:
+    scores = {
+        "n_features": float(analysis.replacement.n_units),
+        "source_effects_gap": analysis.source_gap(),
+        **found.scores,
+    }
+    if found.scores:
+        unexpanded = torch.nonzero(~found.nodes)[:, 0]
+        scores["n_expanded"] = scores["n_features"] - len(unexpanded)
+        scores["unexpanded_influence"] = float(found.influence.share[unexpanded].sum())
+    return scores
 
 
 def _nodes(
-    analysis: Analysis, influence: Influence, model: HookedModel, dictionaries: DictionarySet, texts: tuple[str, ...]
-) -> list[Node]:
+    analysis: Analysis, found: Expansion, model: HookedModel, dictionaries: DictionarySet, texts: tuple[str, ...]
+) -> list[Node | None]:
+    """Every node by number; None for units that were not expanded."""
     numbering, metric = analysis.numbering, analysis.metric
-    effect, value = analysis.total.tolist(), (influence.value / metric.weights.abs().sum()).tolist()
+    effect, value = analysis.total.tolist(), found.influence.share.tolist()
     nodes: list[Node | None] = [None] * numbering.n_nodes
     for position, (token, text) in enumerate(zip(analysis.frozen.tokens.tolist(), texts, strict=True)):
         shown = {"influence": value[position], "effect": effect[position], "label": text}
@@ -137,14 +119,12 @@ def _nodes(
             nodes[number] = Node(
                 "error", units.layer, position, influence=value[number], effect=effect[number], label="error"
             )
-        if not len(units):
-            continue
-        dictionary = dictionaries.by_layer(units.layer)
+        kept = found.nodes[sources.unit_nodes]
         columns = (sources.unit_nodes, units.position, units.index, units.activation, units.pre_activation)
-        for number, position, index, activation, pre in zip(*(c.tolist() for c in columns), strict=True):
-            unit = Unit("transcoder", dictionaries.name or dictionary.name, dictionary.reads[0], index)
+        for number, position, index, activation, pre in zip(*(c[kept].tolist() for c in columns), strict=True):
+            unit = _unit(units, dictionaries, index)
             nodes[number] = Node(
-                "feature", units.layer, position, index, unit, activation, pre, value[number], effect[number]
+                units.kind, units.layer, position, index, unit, activation, pre, value[number], effect[number]
             )
     final = analysis.frozen.final_norm.push(analysis.frozen.resid_post_last[:, None])[:, 0]
     final = (final + analysis.frozen.final_norm.constant)[metric.position]
@@ -154,7 +134,13 @@ def _nodes(
         share, weight = value[numbering.n_sources + number], float(metric.weights[number]) * row
         place = (analysis.frozen.n_layers, metric.position, number)
         nodes[numbering.n_sources + number] = Node("logit", *place, None, row, row, share, weight, label)
-    return [node for node in nodes if node is not None]
+    return nodes
+
+
+def _unit(units: LayerUnits, dictionaries: DictionarySet, index: int) -> Unit:
+    """The address of a unit; neurons are the model's own and belong to no artifact."""
+    artifact = "" if units.kind == "neuron" else dictionaries.name or units.name
+    return Unit(UNIT_KINDS[units.kind], artifact, Site("mlp_in", units.layer), index)
 
 
 def _texts(model: HookedModel, ids: tuple[int, ...]) -> tuple[str, ...]:

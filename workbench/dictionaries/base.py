@@ -31,10 +31,14 @@ D = TypeVar("D", bound="Dictionary")
 
 
 class Readers(NamedTuple):
-    """How units are read linearly: pre-activation = row . x + bias, on the raw activations at the read site."""
+    """How units are read linearly: pre-activation = row . x + bias, on the raw activations at the read site.
+
+    While its gate is held, a unit's value moves by `slope` per unit of its pre-activation.
+    """
 
     rows: Float[Tensor, "m d"]
     bias: Float[Tensor, " m"]
+    slope: float = 1.0
 
 
 class Dictionary(nn.Module):
@@ -53,6 +57,8 @@ class Dictionary(nn.Module):
     config_class: ClassVar[type[Config]]
     spans_layers: ClassVar[bool] = False
     """Whether one dictionary serves several layers; else there is one for each."""
+    unit_kind: ClassVar[str] = "feature"
+    """What a unit is called as a node of a graph: feature, neuron or code."""
     always_active: ClassVar[bool] = False
     """Whether every row fills all its places: some code is nearest to any row, so that L0 is never below k."""
     sparsity: float
@@ -144,9 +150,16 @@ class Dictionary(nn.Module):
         """What the gate sees, dense."""
         raise NotImplementedError
 
-    def readers(self, codes: Codes) -> Readers | None:
-        """How each entry of `codes` (row by row) is read linearly; None where a unit is no linear function."""
+    def readers(self, codes: Codes, inputs: Mapping[Site, Float[Tensor, "m d"]] | None = None) -> Readers | None:
+        """How each entry of `codes` (row by row) is read linearly; None where a unit is no linear function.
+
+        `inputs` holds for each entry the rows that were read, for kinds whose gate or scale is held at its value there.
+        """
         return None
+
+    def reads_of(self, index: Int[Tensor, " m"]) -> Int[Tensor, " m"]:
+        """The number in `reads` of the Site that each unit reads."""
+        return torch.zeros_like(index)
 
     def writers(self, index: Int[Tensor, " m"]) -> dict[Site, Float[Tensor, "m d"]]:
         """What each unit writes per unit of its value, in the raw units of the write sites."""

@@ -155,7 +155,7 @@ class Coder(Dictionary):
         rows, bias = self.gate.readers(self.W_enc, self.b_enc, slice(None))
         return torch.addmm(bias, self._input(inputs, self.reads[0]), rows.T)
 
-    def readers(self, codes: Codes) -> Readers | None:
+    def readers(self, codes: Codes, inputs: Mapping[Site, Float[Tensor, "m d"]] | None = None) -> Readers | None:
         index = codes.index.flatten()
         return Readers(*self.gate.readers(self.W_enc[index], self.b_enc[index], index))
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from workbench.core import Codes, Config, ConfigError, Site, get, register
 
 from .active import Active, decode, features_active, join, mean_l0, part
-from .base import Dictionary
+from .base import Dictionary, Readers
 from .config import CrossLayerConfig
 from .gates import Gate
 from .initialise import Affine, Scale, features_from_data, random_features
@@ -26,8 +26,8 @@ class CrossLayerTranscoder(Dictionary):
     of layer s are numbered s * d_sae to (s + 1) * d_sae - 1.
 
     Parameters, for L layers of f features: W_enc[s] [f, d_in], b_enc[s] [f], W_dec[t] [(t + 1) * f, d_out] (rows in
-    the order of the features), b_dec[t] [d_out]: f * d * (L + L (L + 1) / 2) weights. A feature is no node of an
-    attribution graph yet: `readers` is None.
+    the order of the features), b_dec[t] [d_out]: f * d * (L + L (L + 1) / 2) weights. As a node of an attribution graph
+    a feature reads at its layer and writes to that MLP and all later ones.
     """
 
     family = "cross-layer-transcoder"
@@ -141,6 +141,22 @@ class CrossLayerTranscoder(Dictionary):
             ],
             1,
         )
+
+    def reads_of(self, index: Int[Tensor, " m"]) -> Int[Tensor, " m"]:
+        return index // self.config.d_sae
+
+    def readers(self, codes: Codes, inputs: Mapping[Site, Float[Tensor, "m d"]] | None = None) -> Readers | None:
+        """Wants features that read vectors of one size."""
+        index = codes.index.flatten()
+        layer, own = self.reads_of(index), index % self.config.d_sae
+        rows = self.W_enc[0].new_zeros(len(index), self.W_enc[0].shape[1])
+        bias = self.b_enc[0].new_zeros(len(index))
+        for number in layer.unique().tolist():
+            here = torch.nonzero(layer == number)[:, 0]
+            weights = self.W_enc[number][own[here]], self.b_enc[number][own[here]]
+            found = self._gate(number).readers(*weights, own[here])
+            rows, bias = rows.index_copy(0, here, found[0]), bias.index_copy(0, here, found[1])
+        return Readers(rows, bias)
 
     def writers(self, index: Int[Tensor, " m"]) -> dict[Site, Float[Tensor, "m d"]]:
         found = {}

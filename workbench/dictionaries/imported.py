@@ -159,8 +159,8 @@ class ImportedCoder(SkipTranscoder):
                 hint="train a kind of your own, e.g. topk-sae",
             )
 
-    def readers(self, codes: Codes) -> Readers | None:
-        return super().readers(codes) if self.config.row_norm == "none" else None
+    def readers(self, codes: Codes, inputs: Mapping[Site, Float[Tensor, "m d"]] | None = None) -> Readers | None:
+        return super().readers(codes, inputs) if self.config.row_norm == "none" else None
 
     def pre_activations(self, inputs: Mapping[Site, Float[Tensor, "n d"]]) -> Float[Tensor, "n f"]:
         if self.config.row_norm == "none":

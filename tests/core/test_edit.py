@@ -1,7 +1,11 @@
+import json
+
 import pytest
 import torch
+from hypothesis import given, settings, strategies as st
 
-from workbench.core import Codes, CodeTweak, ConfigError, Edit, RowContext, ShapeError
+from workbench.core import Codes, CodeTweak, ConfigError, Edit, RowContext, ShapeError, SlotTweak
+from workbench.core.tweak import tweak_from_json
 
 X = torch.arange(24.0).reshape(2, 3, 4)
 CONTEXT = RowContext(torch.tensor([[0, 1, 2], [0, 1, -1]]), torch.tensor([2, 1]))
@@ -97,3 +101,36 @@ def test_tweaks_scale_and_set():
     codes = Codes(torch.tensor([[0, 2], [1, 2]]), torch.tensor([[1.0, 2.0], [3.0, 4.0]]), 4)
     assert CodeTweak((2,))(codes).dense().tolist() == [[1, 0, 0, 0], [0, 3, 0, 0]]
     assert CodeTweak((2, 3), "set", 9.0)(codes).dense().tolist() == [[1, 0, 9, 9], [0, 3, 9, 9]]
+
+
+@settings(deadline=None, max_examples=30)
+@given(groups=st.integers(1, 4), k=st.integers(1, 5), size=st.integers(1, 6), data=st.data())
+def test_slots_are_overwritten_from_the_weakest(groups, k, size, data):
+    wanted = tuple(data.draw(st.lists(st.integers(0, groups * size - 1), max_size=4, unique=True)))
+    draw = torch.Generator().manual_seed(0)
+    index = torch.cat([g * size + torch.randint(size, (3, k), generator=draw) for g in range(groups)], 1)
+    codes = Codes(index, torch.full(index.shape, 1 / k), groups * size)
+    for slots in ("weakest", "all"):
+        tweak = SlotTweak(wanted, groups, slots)
+        found = tweak(codes)
+        assert torch.equal(found.value, codes.value)
+        for row, before in zip(found.index.tolist(), index.tolist(), strict=True):
+            for g in range(groups):
+                own = [code for code in wanted if code // size == g]
+                slot, was = row[g * k : (g + 1) * k], before[g * k : (g + 1) * k]
+                if not own:
+                    assert slot == was
+                elif slots == "all":
+                    assert slot == [own[n % len(own)] for n in range(k)]
+                else:
+                    n = min(len(own), k)
+                    assert (slot[: k - n], slot[k - n :]) == (was[: k - n], own[:n])
+        assert tweak_from_json(json.loads(json.dumps(tweak.to_json()))) == tweak
+
+
+def test_slots_refuse_rows_of_other_groups():
+    codes = Codes(torch.zeros(1, 4, dtype=torch.long), torch.ones(1, 4), 8)
+    with pytest.raises(ShapeError, match="3 equal groups"):
+        SlotTweak((1,), 3)(codes)
+    with pytest.raises(ConfigError, match="unknown slots"):
+        SlotTweak((1,), 2, "strongest")

@@ -9,7 +9,7 @@ from .artifact import (
 )
 from .codes import Codes as Codes
 from .config import Config as Config
-from .edit import Codec as Codec, CodeTweak as CodeTweak, Edit as Edit, RowContext as RowContext
+from .edit import Codec as Codec, Edit as Edit, RowContext as RowContext
 from .errors import (
     ArtifactError as ArtifactError,
     ConfigError as ConfigError,
@@ -45,4 +45,5 @@ from .task import (
     TaskMaker as TaskMaker,
     register_task as register_task,
 )
+from .tweak import CodeTweak as CodeTweak, SlotTweak as SlotTweak, Tweak as Tweak
 from .unit import Unit as Unit

@@ -13,6 +13,7 @@ from torch import Tensor
 from .codes import Codes
 from .errors import ConfigError, ShapeError
 from .site import Site
+from .tweak import Tweak, tweak_from_json
 
 OPERATIONS = ("set", "add", "scale", "project_out", "freeze", "through")
 Rows = str | tuple[int, ...] | Tensor
@@ -31,34 +32,6 @@ class Codec(Protocol):
     def encode(self, inputs: Mapping[Site, Tensor]) -> Codes: ...
     def decode(self, codes: Codes) -> dict[Site, Tensor]: ...
     def bypass(self, inputs: Mapping[Site, Tensor]) -> dict[Site, Tensor]: ...
-
-
-@dataclass(frozen=True)
-class CodeTweak:
-    """A change of some features inside `through`: set their value or scale it (0 ablates).
-
-    `set` acts on the features where they are active and switches them on where they are not.
-    """
-
-    index: tuple[int, ...]
-    operation: str = "scale"
-    value: float = 0.0
-
-    def __post_init__(self) -> None:
-        if self.operation not in ("scale", "set"):
-            raise ConfigError(f"unknown code tweak {self.operation!r}", hint="use scale or set")
-
-    def __call__(self, codes: Codes) -> Codes:
-        """The tweaked codes; padded input stays padded."""
-        codes = codes.padded()
-        wanted = torch.tensor(self.index, device=codes.index.device, dtype=codes.index.dtype)
-        hit = torch.isin(codes.index, wanted)
-        if self.operation == "scale":
-            return Codes(codes.index, torch.where(hit, codes.value * self.value, codes.value), codes.width)
-        kept = torch.where(hit, torch.zeros_like(codes.value), codes.value)
-        extra = wanted.expand(len(codes), -1)
-        forced = codes.value.new_full(extra.shape, self.value)
-        return Codes(torch.cat([codes.index, extra], 1), torch.cat([kept, forced], 1), codes.width)
 
 
 @dataclass(frozen=True)
@@ -105,7 +78,7 @@ class Edit:
     value: Tensor | float | None = None
     rows: Rows = "all"
     codec: Codec | None = None
-    tweaks: tuple[CodeTweak, ...] = ()
+    tweaks: tuple[Tweak, ...] = ()
     keep_error: bool = False
     factor: float = field(default=1.0)
 
@@ -144,7 +117,7 @@ class Edit:
 
     @classmethod
     def through(
-        cls, codec: Codec, tweaks: tuple[CodeTweak, ...] = (), rows: Rows = "all", keep_error: bool = False
+        cls, codec: Codec, tweaks: tuple[Tweak, ...] = (), rows: Rows = "all", keep_error: bool = False
     ) -> "Edit":
         """Replace the codec's `writes` by its reconstruction of `reads` (plus its own error if kept)."""
         return cls(codec.writes[0], "through", None, rows, codec, tuple(tweaks), keep_error)
@@ -221,7 +194,7 @@ class Edit:
             data["factor"] = self.factor
         if self.codec is not None:
             data["codec"], data["keep_error"] = self.codec.name, self.keep_error
-            data["tweaks"] = [{"index": list(t.index), "operation": t.operation, "value": t.value} for t in self.tweaks]
+            data["tweaks"] = [tweak.to_json() for tweak in self.tweaks]
         return data
 
     @classmethod
@@ -237,7 +210,7 @@ class Edit:
         if "codec" in data and codec is None:
             raise ConfigError(f"this edit needs the dictionary {data['codec']!r}", hint="pass a way to load it")
         found = codec(data["codec"]) if codec and "codec" in data else None
-        tweaks = tuple(CodeTweak(tuple(t["index"]), t["operation"], t["value"]) for t in data.get("tweaks", ()))
+        tweaks = tuple(tweak_from_json(tweak) for tweak in data.get("tweaks", ()))
         keep, factor = data.get("keep_error", False), data.get("factor", 1.0)
         return cls(Site.parse(data["site"]), data["operation"], value, rows, found, tweaks, keep, factor)
 

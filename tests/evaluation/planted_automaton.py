@@ -18,8 +18,8 @@ LABELS = 11 * 12 + 1
 
 def labels(ids):
     states, pairs = AUTOMATON.states_of(ids), AUTOMATON.trigrams_of(ids)
-    found = torch.where(states >= 0, states, torch.full_like(ids, LABELS - 1))
-    return torch.where(pairs >= 0, 12 + pairs, found)
+    found = torch.where((states >= 0) & (states < 12), states, torch.full_like(ids, LABELS - 1))
+    return torch.where((pairs >= 0) & (pairs < 120), 12 + pairs, found)
 
 
 class LabelCodes(Dictionary):
@@ -68,7 +68,7 @@ class Knowing:
                 continue
             own = edit.codec.encode({edit.site: x.flatten(0, 1)})
             codes[edit.codec.name] = own
-            values[edit.site] = edit.codec.decode(own)[edit.site].view(x.shape)
+            values[edit.site] = edit.codec.decode(own)[edit.site].reshape(x.shape)
         truth = self._answers(ids, values[USED])
         uniform = torch.full((*ids.shape, 11), 1 / 11, dtype=torch.float64)
         mixed = (1 - self.mix) * truth + self.mix * uniform

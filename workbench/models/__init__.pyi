@@ -16,6 +16,11 @@ from .packed import ModelMemory as ModelMemory
 from .places import BEINGS as BEINGS, PLACES as PLACES, QUESTIONS as QUESTIONS, answer as answer
 from .plain import PlainModel as PlainModel
 from .planted import PlantedModel as PlantedModel, PlantedNode as PlantedNode, build_places as build_places
+from .planted_circuits import (
+    PlantedCircuit as PlantedCircuit,
+    build_circuit as build_circuit,
+)
+from .planted_programs import PROGRAMS as PROGRAMS, planted_prompts as planted_prompts
 from .run import Run as Run
 from .sampling import Sampling as Sampling
 from .shape import ModelShape as ModelShape

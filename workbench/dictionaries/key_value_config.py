@@ -18,8 +18,8 @@ class KeyValueConfig(Config):
         default="random", description="what a codebook sees: a fixed random projection, or its slice of the row"
     )
     pool: Literal["mean", "sum"] = Field(default="mean", description="how the values found are put together")
-    decay: float = Field(default=0.95, gt=0, lt=1, description="how much of a key's moving average a batch keeps")
-    key_passes: int = Field(default=20, ge=0, description="passes over the unlabelled rows in which the keys move")
+    decay: float = Field(default=0.9, gt=0, lt=1, description="how much of a key's moving average a batch keeps")
+    key_passes: int = Field(default=10, ge=0, description="passes over the unlabelled rows in which the keys move")
     key_batch: int = Field(default=256, ge=1, description="unlabelled rows in one move of the keys")
     replace_below: float = Field(
         default=0.1, ge=0, lt=1, description="a key used less than this share of the mean takes a row of the batch"

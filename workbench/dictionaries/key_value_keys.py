@@ -4,7 +4,6 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from sparse_kernels import nearest_code
 from workbench.core import generator
 
 from .key_value_config import KeyValueConfig
@@ -51,7 +50,8 @@ def _assigned(
     part: Float[Tensor, "b h d"], keys: Float[Tensor, "h c d"]
 ) -> tuple[Float[Tensor, "h c"], Float[Tensor, "h c d"]]:
     """How many rows of a batch are nearest to each key, and their sum."""
-    flat = flat_index(nearest_code(part, keys, 1, metric="euclidean")[0], keys.shape[1])[:, :, 0].flatten()
+    nearness = torch.baddbmm(-keys.square().sum(-1)[:, None] / 2, part.transpose(0, 1), keys.transpose(1, 2))
+    flat = flat_index(nearness.argmax(-1).T[..., None], keys.shape[1]).flatten()
     chosen = torch.bincount(flat, minlength=keys.shape[0] * keys.shape[1]).to(keys)
     added = keys.new_zeros(len(chosen), keys.shape[2]).index_add_(0, flat, part.flatten(0, 1))
     return chosen.view(keys.shape[:2]), added.view_as(keys)

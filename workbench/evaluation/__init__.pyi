@@ -17,6 +17,7 @@ from .automaton_codes import (
 from .automaton_config import AutomatonEvalConfig as AutomatonEvalConfig
 from .automaton_patching import Patched as Patched, divergence as divergence, patch_states as patch_states
 from .absorption import absorption as absorption
+from .bootstrap import Estimate as Estimate, ratio as ratio
 from .concept_config import AbsorptionConfig as AbsorptionConfig, ProbingConfig as ProbingConfig
 from .concepts import first_letter_absorption as first_letter_absorption, probe_text as probe_text
 from .config import EvaluateConfig as EvaluateConfig
@@ -28,6 +29,7 @@ from .neurons import Neurons as Neurons, NeuronsConfig as NeuronsConfig, neurons
 from .planted_bench import planted_bench as planted_bench, train_on as train_on
 from .planted_config import PlantedBenchConfig as PlantedBenchConfig, Recipe as Recipe
 from .planted_rows import PlantedRows as PlantedRows
+from .proportion import proportion as proportion
 from .recovery import Recovery as Recovery, recover as recover
 from .side_by_side import side_by_side as side_by_side
 from .sparse_probing import sparse_probing as sparse_probing

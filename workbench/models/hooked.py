@@ -157,8 +157,9 @@ class HookedModel:
         seed: int = 0,
         progress: Progress | None = None,
         sites: Sequence[Site | str] = (),
+        weights: Mapping[str, Tensor] | None = None,
     ) -> Generation:
-        """Continue prompts with a key/value cache; Edits apply at absolute positions.
+        """Continue prompts with a key/value cache; Edits apply at absolute positions, `weights` are those of `run`.
 
         Raises:
             TextError: prompt and new tokens exceed the context.
@@ -167,7 +168,7 @@ class HookedModel:
         plan = Plan(self._addresses, edits, sites)
 
         def step(ids: Tensor, context: RowContext, inputs: dict[str, Any]) -> Run:
-            return self._execute(plan, ids, context, inputs=inputs)
+            return self._execute(plan, ids, context, weights=weights, inputs=inputs)
 
         sampling, progress = sampling or Sampling(), progress or Silent()
         return generate(step, plan, batch, max_new_tokens, sampling, seed, progress, self.shape, self.tokenizer)

@@ -7,6 +7,8 @@ from .circuits import (
     trace_by_name as trace_by_name,
     validate_by_name as validate_by_name,
 )
+from .continual import continual_by_name as continual_by_name, topic_rows as topic_rows
+from .continual_config import TopicRowsConfig as TopicRowsConfig
 from .demo import DemoConfig as DemoConfig, DemoOutcome as DemoOutcome, demo as demo, demo_settings as demo_settings
 from .dictionaries import (
     find_dictionaries as find_dictionaries,

@@ -1,6 +1,7 @@
 from .evaluation_picture import fvu_by_layer_svg as fvu_by_layer_svg
 from .graph_figure import graph_figure as graph_figure
 from .graph_picture import draw as draw, graph_svg as graph_svg
+from .interactive import plot_html as plot_html, plotly_script as plotly_script, theme_colours as theme_colours
 from .layout import Drawing as Drawing, lay_out as lay_out, node_label as node_label, ranked as ranked
 from .measurements import (
     SET_NAMES as SET_NAMES,

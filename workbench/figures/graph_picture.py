@@ -47,7 +47,7 @@ def draw(drawing: Drawing, metric: str, link: str = "", prefix: str = "g") -> st
         .render(
             width=_round(drawing.width),
             height=_round(drawing.height),
-            least=_round(min(drawing.width, 900)),
+            least=_round(min(drawing.width, 1100)),
             floor=_round(drawing.height - 46),
             alt=f"Circuit graph for {metric}: {len(drawing.nodes)} of {drawing.total_nodes} nodes",
             variables=Markup(variables(".wb-graph")),

@@ -1,3 +1,6 @@
+from .automaton import train_automaton as train_automaton
+from .automaton_artifact import open_run as open_run, save_run as save_run
+from .automaton_runs import AutomatonRun as AutomatonRun, automaton_runs as automaton_runs
 from .circuits import (
     make_target as make_target,
     model_of as model_of,
@@ -7,8 +10,21 @@ from .circuits import (
     trace_by_name as trace_by_name,
     validate_by_name as validate_by_name,
 )
+from .code_search import search_by_name as search_by_name, steer_by_name as steer_by_name
+from .code_steering import steer_codes as steer_codes
+from .code_steering_config import TOPICS as TOPICS, SteeringConfig as SteeringConfig
+from .codebook_artifact import load_codebooks as load_codebooks, save_codebooks as save_codebooks
+from .codebooks import (
+    fine_tune as fine_tune,
+    new_codebooks as new_codebooks,
+    start_codes as start_codes,
+    train_codebooks as train_codebooks,
+)
+from .codebooks_config import CodebooksConfig as CodebooksConfig
 from .continual import continual_by_name as continual_by_name, topic_rows as topic_rows
 from .continual_config import TopicRowsConfig as TopicRowsConfig
+from .component_settings import DEFAULT_SCORERS as DEFAULT_SCORERS, SCORERS as SCORERS, DiscoverConfig as DiscoverConfig
+from .components import discover_by_name as discover_by_name, patch_by_name as patch_by_name
 from .demo import DemoConfig as DemoConfig, DemoOutcome as DemoOutcome, demo as demo, demo_settings as demo_settings
 from .dictionaries import (
     find_dictionaries as find_dictionaries,
@@ -24,6 +40,10 @@ from .exchange import (
     push_by_name as push_by_name,
 )
 from .graph_exchange import export_graph as export_graph, import_graph as import_graph
+from .reproduce import Reproduction as Reproduction, reproduce as reproduce
+from .reproduce_config import ReproduceConfig as ReproduceConfig
+from .rerun import Rerun as Rerun, rerun_report as rerun_report
+from .steered import Steered as Steered, open_steered as open_steered
 from .study import (
     Bench as Bench,
     Finding as Finding,

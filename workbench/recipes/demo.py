@@ -205,6 +205,7 @@ def _evaluation(
             return known
     text = draw_sequences(heldout, config.heldout_sequences, config.seed)
     result = evaluate(model, dictionaries, text, config.evaluation, controls, progress)
+    result.params.update(heldout_sequences=config.heldout_sequences, draw_seed=config.seed)
     result.save(path)
     return result
 

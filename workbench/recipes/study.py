@@ -21,6 +21,7 @@ from workbench.circuits import (
 from workbench.core import CircuitGraph, Config, Interrupted, Progress, Result, Silent, TextError, Unit
 from workbench.data import PromptPair
 from workbench.dictionaries import DictionarySet
+from workbench.exchange import graph_document
 from workbench.features import FeatureScan, unit_effects
 from workbench.models import HookedModel
 from workbench.report import ReportConfig, Study, circuit_report, write_report
@@ -201,6 +202,7 @@ def write_finding(
         controls=finding.control_scores,
         others=[Study(other.graph, other.validation) for other in others],
         dictionaries=bench.dictionaries.manifest,
+        document=graph_document(finding.pruned, finding.name),
         config=config,
     )
     return write_report(report, place.path_of("reports", finding.name), formats)

@@ -1,7 +1,9 @@
-from .blocks import Block as Block, Counts as Counts
+from .blocks import Block as Block, Counts as Counts, GroupEdge as GroupEdge
 from .build import Study as Study, circuit_report as circuit_report
-from .config import Group as Group, Licence as Licence, ReportConfig as ReportConfig
+from .compare import compare_reports as compare_reports
+from .config import AgreeConfig as AgreeConfig, Group as Group, Licence as Licence, ReportConfig as ReportConfig
 from .html import report_html as report_html
+from .interactive import report_interactive as report_interactive
 from .json import read_report as read_report, report_json as report_json
 from .markdown import report_markdown as report_markdown
 from .pdf import report_pdf as report_pdf

@@ -117,6 +117,7 @@ class GraphBlock(Config):
     scores: tuple[ScoreRow, ...] = ()
     drawn_nodes: tuple[str, ...] = ()
     drawn_edges: tuple[DrawnEdge, ...] = ()
+    document: dict[str, Any] = Field(default_factory=dict, description="the pruned graph as circuit-tracer's JSON")
 
 
 class Context(Config):
@@ -174,11 +175,20 @@ class NodesBlock(Config):
     notes: tuple[str, ...] = ()
 
 
+class GroupEdge(Config):
+    """What one group (or a single node outside every group) hands to another."""
+
+    source: str
+    target: str
+    weight: float = Field(description="signed share of all edge influence in the pruned graph")
+
+
 class GroupsBlock(Config):
     """Nodes that the author reads as one thing, and why."""
 
     kind: Literal["groups"] = "groups"
     groups: tuple[Group, ...] = ()
+    edges: tuple[GroupEdge, ...] = ()
 
 
 class GroupAblation(Config):
@@ -255,6 +265,8 @@ class PromptRow(Config):
     free: Number = None
     untrained_frozen: Number = None
     random_frozen: Number = None
+    token_ids: tuple[int, ...] = ()
+    target: dict[str, Any] = Field(default_factory=dict, description="what was explained, by token ids")
     passed: bool | None = Field(default=None, description="measured frozen within a quarter of the predicted change")
     beats_untrained: bool | None = Field(default=None, description="measured change at least twice the untrained one")
     note: str = ""

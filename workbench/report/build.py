@@ -18,6 +18,7 @@ import importlib.metadata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from workbench.core import CircuitGraph, Manifest, Result
 from workbench.figures import draw, fvu_by_layer_svg, lay_out, layer_rows, show
@@ -31,6 +32,7 @@ from .blocks import (
     EvaluationBlock,
     GraphBlock,
     GroupAblation,
+    GroupEdge,
     GroupsBlock,
     HeaderBlock,
     Headline,
@@ -69,6 +71,8 @@ def circuit_report(
     controls: Mapping[str, Mapping[str, float]] | None = None,
     others: Sequence[Study] = (),
     dictionaries: Manifest | None = None,
+    document: Mapping[str, Any] | None = None,
+    group_edges: Sequence[GroupEdge] = (),
     config: ReportConfig | None = None,
 ) -> Report:
     """The report of one graph.
@@ -78,6 +82,8 @@ def circuit_report(
         controls: name (`affine only`, `shuffled decoder`, `untrained`) -> graph scores of that control.
         others: further prompts; each appears with its group ablations.
         dictionaries: the manifest of the dictionary set.
+        document: the graph as circuit-tracer's JSON, kept in report.json.
+        group_edges: what the groups of `config` hand to each other.
     """
     config, assets = config or ReportConfig(), {}
     validated = validation_block(graph, validation, sum_check, config, assets)
@@ -99,6 +105,7 @@ def circuit_report(
             )
             for e in drawing.edges
         ),
+        document=dict(document or {}),
     )
     prompts = prompts_block([Study(graph, validation), *others] if validation and others else [], config)
     evaluated = _evaluation(evaluation, assets)
@@ -114,10 +121,10 @@ def circuit_report(
         prompts,
         pictured,
         nodes,
-        GroupsBlock(groups=config.groups) if config.groups else None,
+        GroupsBlock(groups=config.groups, edges=tuple(group_edges)) if config.groups else None,
         evaluated,
         limits,
-        reproduce_block(graph, validation, evaluation, dictionaries, config),
+        reproduce_block(graph, validation, evaluation, sum_check, dictionaries, config),
         _appendix(graph, validation, contexts, sum_check, config),
     ]
     return _finish([part for part in parts if part is not None], assets, graph)

@@ -40,3 +40,11 @@ class ReportConfig(Config):
     single_tolerance: float = Field(default=0.5, gt=0, description="a single ablation passes within this share")
     exact_tolerance: float = Field(default=1e-3, gt=0, description="largest ratio where theory says equal")
     group_tolerance: float = Field(default=0.25, gt=0, description="a group ablation passes within this share")
+
+
+class AgreeConfig(Config):
+    """When two numbers are the same."""
+
+    tolerance: float = Field(
+        default=1e-3, ge=0, description="largest difference, as a share of the largest number of its column"
+    )

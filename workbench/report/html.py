@@ -1,6 +1,6 @@
 """Light HTML: one self-contained file with no script at all, for screens light and dark and for paper."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -29,6 +29,13 @@ SECTIONS = {
 
 def report_html(report: Report) -> str:
     """The whole report as one page; everything that came from outside is escaped."""
+    return render_page(report, POLICY)
+
+
+def render_page(
+    report: Report, policy: str, figures: Mapping[str, Sequence[Markup]] | None = None, scripts: Sequence[Markup] = ()
+) -> str:
+    """The page under a content policy, with figures behind their sections and scripts at its end."""
     style = strip_style() + _templates().get_template("style.css").render(font=Markup(FONT), mono=Markup(MONO))
     return (
         _templates()
@@ -39,8 +46,10 @@ def report_html(report: Report) -> str:
             validation=report.block("validation"),
             blocks=[block for block in report.blocks if block.kind != "header"],
             sections=SECTIONS,
-            policy=POLICY,
+            policy=policy,
             style=Markup(style),
+            figures=figures or {},
+            scripts=scripts,
         )
     )
 

@@ -4,7 +4,17 @@ from collections.abc import Iterable, Sequence
 
 from workbench.figures import SET_NAMES, legible, show, signed, visible
 
-from .blocks import BehaviourBlock, GraphBlock, GroupAblation, LimitsBlock, NodesBlock, PromptsBlock, ValidationBlock
+from .blocks import (
+    BehaviourBlock,
+    EvaluationBlock,
+    GraphBlock,
+    GroupAblation,
+    GroupsBlock,
+    LimitsBlock,
+    NodesBlock,
+    PromptsBlock,
+    ValidationBlock,
+)
 from .report import Report
 
 SPECIAL = str.maketrans({c: f"\\{c}" for c in "\\`*_{}[]<>()#+!|$~"})
@@ -41,6 +51,8 @@ def report_markdown(report: Report) -> str:
         "prompts": _prompts,
         "graph": _graph,
         "nodes": _nodes,
+        "groups": _groups,
+        "evaluation": _evaluation,
         "limits": _limits,
     }
     for block in report.blocks:
@@ -122,6 +134,37 @@ def _nodes(block: NodesBlock, report: Report) -> list[str]:
         told = (str(node.rank), escaped(node.label), str(node.layer), _code(node.token), show(node.activation))
         rows.append((*told, show(node.effect), *measured))
     return ["## Nodes", "", *_table(head, rows)]
+
+
+def _groups(block: GroupsBlock, report: Report) -> list[str]:
+    lines = ["## Groups", "", *_mermaid(block)]
+    rows = [(escaped(group.name), str(len(group.members)), escaped_long(group.rationale)) for group in block.groups]
+    return lines + _table(["group", "members", "why"], rows)
+
+
+def _mermaid(block: GroupsBlock) -> list[str]:
+    """The supernode graph as GitHub draws it: groups and single nodes, joined by their shares of edge influence."""
+    if not block.edges:
+        return []
+    names = list(dict.fromkeys(name for edge in block.edges for name in (edge.source, edge.target)))
+    number = {name: place for place, name in enumerate(names)}
+    lines = ["```mermaid", "flowchart BT", *(f'  n{i}["{_quoted(name)}"]' for name, i in number.items())]
+    for edge in block.edges:
+        arrow = "-->" if edge.weight > 0 else "-.->"
+        share = f"{signed(100 * edge.weight, 2)} %"
+        lines.append(f'  n{number[edge.source]} {arrow}|"{share}"| n{number[edge.target]}')
+    return [*lines, "```", ""]
+
+
+def _quoted(text: str) -> str:
+    """Text in a Mermaid label, where everything that could be markup is an entity."""
+    return "".join(c if c.isalnum() or c in " .,-" else f"#{ord(c)};" for c in legible(text, 60))
+
+
+def _evaluation(block: EvaluationBlock, report: Report) -> list[str]:
+    lines = ["## Dictionaries", "", *_picture(report, block.picture, "FVU by layer")]
+    rows = [(escaped(name), show(value)) for name, value in block.scalars.items() if not name.startswith("kl_")]
+    return lines + _table(["held-out text", "value"], rows)
 
 
 def _limits(block: LimitsBlock, report: Report) -> list[str]:

@@ -231,7 +231,14 @@ def _prompt(study: Tested, config: ReportConfig) -> PromptRow:
     at = {point.set: point for point in points if sizes and point.n == sizes[0]}
     words = prompt_words(study.graph)
     floor = GROUP_FLOOR * abs(start)
-    told = PromptRow(prompt=words, metric=study.graph.metric, baseline=_number(start), note=study.note)
+    told = PromptRow(
+        prompt=words,
+        metric=study.graph.metric,
+        baseline=_number(start),
+        note=study.note,
+        token_ids=study.graph.token_ids,
+        target=study.graph.manifest.config.get("target", {}),
+    )
     if "trained" not in at:
         return told
     one = at["trained"]

@@ -5,6 +5,8 @@ from workbench.core import CircuitGraph, Manifest, Result
 from .blocks import DictionaryUse, ReproduceBlock
 from .config import ReportConfig
 
+SIZES = {"max_nodes", "max_contexts", "context_nodes", "single_tolerance", "exact_tolerance", "group_tolerance"}
+
 
 def environment(graph: CircuitGraph) -> dict[str, str]:
     """Versions and threads of the run that made the graph, as text."""
@@ -15,6 +17,7 @@ def reproduce_block(
     graph: CircuitGraph,
     validation: Result | None,
     evaluation: Result | None,
+    sum_check: Result | None,
     dictionaries: Manifest | None,
     config: ReportConfig,
 ) -> ReproduceBlock:
@@ -22,7 +25,7 @@ def reproduce_block(
     manifest = graph.manifest
     settings = {"trace": manifest.config, "prune": manifest.details.get("pruned", {})}
     seeds = {"trace": manifest.seed} if manifest.seed is not None else {}
-    for result in (validation, evaluation):
+    for result in (validation, evaluation, sum_check):
         if result is not None:
             settings[result.kind] = result.to_json()["params"]
             if result.seed is not None:
@@ -31,6 +34,7 @@ def reproduce_block(
         settings["train"] = dictionaries.config
         if dictionaries.seed is not None:
             seeds["train"] = dictionaries.seed
+    settings["report"] = config.model_dump(mode="json", include=SIZES)
     text = manifest.text or (dictionaries.text if dictionaries else None)
     return ReproduceBlock(
         prompt=graph.prompt,
@@ -48,7 +52,31 @@ def reproduce_block(
         threads=manifest.threads,
         versions=manifest.versions,
         command=config.command,
-        python=config.python,
+        python=config.python or _python(graph),
+    )
+
+
+def _python(graph: CircuitGraph) -> str:
+    """Lines that trace and test the same prompt; nothing where the manifest does not say how."""
+    manifest, target = graph.manifest, graph.manifest.config.get("target")
+    name = manifest.details.get("dictionaries")
+    if manifest.model is None or not target or not name:
+        return ""
+    settings = {key: value for key, value in manifest.config.items() if key != "target"}
+    return "\n".join(
+        (
+            "import torch",
+            "from workbench.circuits import Target, TraceConfig, trace, validate",
+            "from workbench.dictionaries import load_dictionaries",
+            "from workbench.models import load_model",
+            "",
+            f"model = load_model({manifest.model.id!r})",
+            f"dictionaries = load_dictionaries({f'workbench-workspace/dictionaries/{name}'!r})",
+            f"tokens = torch.tensor({list(graph.token_ids)})",
+            f"target = Target.model_validate({target!r})",
+            f"graph = trace(model, dictionaries, tokens, target, TraceConfig.model_validate({settings!r}))",
+            "print(validate(model, dictionaries, graph).scalars)",
+        )
     )
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from workbench.core import ConfigError, Manifest, nearest, write_artifact
 
 from .html import report_html
+from .interactive import report_interactive
 from .json import report_json
 from .markdown import report_markdown
 from .pdf import report_pdf
@@ -13,6 +14,7 @@ from .report import Report
 
 FORMATS: dict[str, tuple[str, Callable[[Report], bytes]]] = {
     "html": ("report.html", lambda report: report_html(report).encode()),
+    "interactive": ("interactive.html", lambda report: report_interactive(report).encode()),
     "json": ("report.json", report_json),
     "markdown": ("report.md", lambda report: report_markdown(report).encode()),
     "pdf": ("report.pdf", report_pdf),

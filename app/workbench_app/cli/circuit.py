@@ -6,11 +6,14 @@ import typer
 
 from workbench.circuits import TraceConfig, ValidateConfig
 
+from .components import discover_command, patch_command
 from .flags import settings
 from .options import DeviceOption, JsonOption, OfflineOption, WorkspaceOption
 from .terminal import TerminalProgress, note, print_json, print_table
 
 circuit_app = typer.Typer(help="Trace circuits, test them by intervention, report them.", no_args_is_help=True)
+circuit_app.command("patch")(patch_command)
+circuit_app.command("discover")(discover_command)
 GraphArgument = Annotated[str, typer.Argument(help="Name of a graph in the workspace.")]
 
 
@@ -85,7 +88,7 @@ def validate_command(
 @circuit_app.command("report")
 def report_command(
     name: GraphArgument,
-    formats: Annotated[list[str], typer.Option("--format", "-f", help="html, json, markdown or pdf.")] = [  # noqa: B006
+    formats: Annotated[list[str], typer.Option("--format", "-f", help="html, interactive, json, markdown or pdf.")] = [  # noqa: B006
         "html",
         "json",
     ],

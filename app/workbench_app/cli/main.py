@@ -15,12 +15,17 @@ from .cache import cache_app
 from .capture import capture_command
 from .circuit import circuit_app
 from .circuit_graphs import export_graph_command, import_graph_command
+from .codebook import codebook_app
+from .codes import search_command, steer_command
+from .continual import continual_command
 from .demo import demo_command
 from .doctor import doctor_command
 from .evaluate import evaluate_command
 from .exchange import export_command, import_command, push_command
 from .models import models_app
 from .planted import planted_command
+from .report import report_app
+from .reproduce import reproduce_command
 from .text import text_app
 from .train import train_command
 
@@ -38,15 +43,21 @@ app.command("doctor")(doctor_command)
 app.command("capture")(capture_command)
 app.command("train")(train_command)
 app.command("evaluate")(evaluate_command)
+app.command("reproduce")(reproduce_command)
 app.command("import")(import_command)
 app.command("export")(export_command)
 app.command("push")(push_command)
 app.add_typer(models_app, name="models")
 app.add_typer(text_app, name="text")
 app.add_typer(circuit_app, name="circuit")
+app.add_typer(report_app, name="report")
 circuit_app.command("import")(import_graph_command)
 circuit_app.command("export")(export_graph_command)
 bench_app.command("planted")(planted_command)
+codebook_app.command("search")(search_command)
+codebook_app.command("steer")(steer_command)
+codebook_app.command("continual")(continual_command)
+app.add_typer(codebook_app, name="codebook")
 app.add_typer(bench_app, name="bench")
 app.add_typer(artifacts_app, name="artifacts")
 app.add_typer(cache_app, name="cache")

@@ -123,27 +123,29 @@ def _methods(trial: Trial, classes: int, config: ContinualConfig, settings: KeyV
 
 def _run(method: Method, trial: Trial, config: ContinualConfig) -> Outcome:
     together, learner = method.make(), method.make()
-    train_epochs(together, trial.x, trial.label, method.epochs, config.batch_rows, trial.seed)
+    seen, test = learner.see(trial.x), learner.see(trial.test_x)
+    train_epochs(together, seen, trial.label, method.epochs, config.batch_rows, trial.seed)
     by_task = np.full((len(trial.tasks), len(trial.tasks)), np.nan)
     for number, task in enumerate(trial.tasks):
         here = torch.isin(trial.label, torch.tensor(task))
-        seed = child(trial.seed, "task", number)
-        train_epochs(learner, trial.x[here], trial.label[here], method.epochs, config.batch_rows, seed)
-        right = _right(learner, trial)
-        for seen, classes in enumerate(trial.tasks):
-            by_task[number, seen] = float(right[torch.isin(trial.test_label, torch.tensor(classes))].double().mean())
-    return Outcome(by_task, float(_balanced(learner, trial)), float(_balanced(together, trial)))
+        train_epochs(
+            learner, seen[here], trial.label[here], method.epochs, config.batch_rows, child(trial.seed, "task", number)
+        )
+        right = _right(learner, test, trial)
+        for on, classes in enumerate(trial.tasks):
+            by_task[number, on] = float(right[torch.isin(trial.test_label, torch.tensor(classes))].double().mean())
+    return Outcome(by_task, _balanced(learner, test, trial), _balanced(together, test, trial))
 
 
 @torch.no_grad()
-def _right(learner: StepLearner, trial: Trial) -> Tensor:
-    return learner.scores(learner.see(trial.test_x)).argmax(1) == trial.test_label
+def _right(learner: StepLearner, test: Tensor, trial: Trial) -> Tensor:
+    return learner.scores(test).argmax(1) == trial.test_label
 
 
-def _balanced(learner: StepLearner, trial: Trial) -> Tensor:
+def _balanced(learner: StepLearner, test: Tensor, trial: Trial) -> float:
     """Accuracy, every class weighing the same."""
-    right = _right(learner, trial).double()
-    return torch.stack([right[trial.test_label == label].mean() for label in trial.test_label.unique()]).mean()
+    right = _right(learner, test, trial).double()
+    return float(torch.stack([right[trial.test_label == label].mean() for label in trial.test_label.unique()]).mean())
 
 
 def _result(

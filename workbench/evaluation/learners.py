@@ -130,10 +130,10 @@ class NearestNeighbours(Plain):
 
 
 def train_epochs(
-    learner: StepLearner, x: Float[Tensor, "n d"], label: Int[Tensor, " n"], epochs: int, batch: int, seed: int
+    learner: StepLearner, seen: Tensor, label: Int[Tensor, " n"], epochs: int, batch: int, seed: int
 ) -> None:
-    """Go through some rows in shuffled batches."""
-    seen, draw = learner.see(x), generator(seed, "batches")
+    """Go through what a learner sees of some rows in shuffled batches."""
+    draw = generator(seed, "batches")
     for _ in range(epochs):
         for part in torch.randperm(len(seen), generator=draw).split(batch):
             learner.step(seen[part], label[part])

@@ -72,57 +72,70 @@ def topic_codes(
     model: HookedModel,
     dictionaries: DictionarySet,
     text: PackedText,
-    pattern: str,
+    topics: Mapping[str, str],
     config: CodeSearchConfig | None = None,
     weights: Mapping[str, Tensor] | None = None,
     progress: Progress | None = None,
 ) -> Result:
-    """Codes by how much more they fill windows that a regular expression matches than the others.
+    """Codes by how much more they fill the windows that a topic's regular expression matches than the others.
 
     A code is a candidate for a window's topic if it is active on more than `share` of its counted tokens (Tamkin et
     al. 2023, who then choose by hand). Here codes are ranked by `activity` less `elsewhere`, the shares of the
     counted tokens on which they are active in windows that match and in those that do not, over its standard error
-    with windows as the samples.
+    with windows as the samples. One pass serves all topics.
 
-    Table `codes`: unit, member, group, code, score, activity, elsewhere, lift, candidate and candidate_elsewhere
-    (shares of the windows of which it is a candidate), count.
+    Table `codes`: topic, unit, member, group, code, score, activity, elsewhere, lift, candidate and
+    candidate_elsewhere (shares of the windows of which it is a candidate), count; per topic, best first.
 
     Raises:
-        ConfigError: no window matches, or every one does.
+        ConfigError: for some topic no window matches, or every one does.
     """
-    config, compiled = config or CodeSearchConfig(), compile_pattern(pattern, groups=None)
-    sums = {name: _Shares(member.width) for name, member in dictionaries.items()}
+    config = config or CodeSearchConfig()
+    patterns = {topic: compile_pattern(pattern, groups=None) for topic, pattern in topics.items()}
+    sums = {(topic, name): _Shares(member.width) for topic in topics for name, member in dictionaries.items()}
     for batch in stream_codes(model, dictionaries, text, config, weights, progress):
-        about = torch.tensor([compiled.search("".join(strings)) is not None for strings in batch.strings])
+        about = [
+            {topic: pattern.search("".join(strings)) is not None for topic, pattern in patterns.items()}
+            for strings in batch.strings
+        ]
         for name, index in batch.codes.items():
-            for row, mask, matches in zip(index, batch.mask, about.tolist(), strict=True):
-                if mask.any():
-                    sums[name].add(
-                        count_codes(row[mask], len(sums[name].total)), int(mask.sum()), matches, config.share
-                    )
-    windows = next(iter(sums.values())).windows
-    if not min(windows):
-        raise ConfigError(
-            f"{pattern!r} matches {windows[1]} of {sum(windows)} windows", hint="a topic needs windows of both kinds"
-        )
+            for row, mask, matches in zip(index, batch.mask, about, strict=True):
+                if not mask.any():
+                    continue
+                counts, tokens = count_codes(row[mask], dictionaries[name].width), int(mask.sum())
+                for topic in topics:
+                    sums[topic, name].add(counts, tokens, matches[topic], config.share)
+    rows: list[dict[str, Any]] = []
+    windows = {topic: next(found.windows for (other, _), found in sums.items() if other == topic) for topic in topics}
+    for topic, pattern in topics.items():
+        if not min(windows[topic]):
+            found = f"{pattern!r} matches {windows[topic][1]} of {sum(windows[topic])} windows"
+            raise ConfigError(found, hint="a topic needs windows of both kinds")
+        rows += _topic_rows(dictionaries, topic, {name: sums[topic, name] for name in dictionaries}, config)
+    return Result(
+        kind="topic codes",
+        scalars={f"windows_{topic}": float(matching) for topic, (_, matching) in windows.items()}
+        | {"windows": float(sum(next(iter(windows.values()), (0, 0))))},
+        tables={"codes": rows},
+        params={"topics": dict(topics), **config.model_dump(mode="json"), **_source(text)},
+        notes=tuple(f"{topic}: {both[1]} of {sum(both)} windows match." for topic, both in windows.items()),
+    )
+
+
+def _topic_rows(
+    dictionaries: DictionarySet, topic: str, sums: Mapping[str, "_Shares"], config: CodeSearchConfig
+) -> list[dict[str, Any]]:
     rows = []
     for name, found in sums.items():
         scores = found.scores()
         kept = (found.total >= config.least_count) & (scores > 0)
         best = torch.where(kept, scores, -torch.inf).topk(min(config.rows, len(scores)))
         rows += [
-            _address(dictionaries, name, code) | {"score": score} | found.record(code)
+            {"topic": topic, **_address(dictionaries, name, code), "score": score, **found.record(code)}
             for score, code in zip(best.values.tolist(), best.indices.tolist(), strict=True)
             if score > 0
         ]
-    rows = sorted(rows, key=lambda row: (-row["score"], row["unit"]))
-    return Result(
-        kind="topic codes",
-        scalars={"windows": float(sum(windows)), "windows_matching": float(windows[1])},
-        tables={"codes": rows[: config.rows]},
-        params={"pattern": pattern, **config.model_dump(mode="json"), **_source(text)},
-        notes=(f"{windows[1]} of {sum(windows)} windows match.",),
-    )
+    return sorted(rows, key=lambda row: (-row["score"], row["unit"]))[: config.rows]
 
 
 class _Shares:

@@ -1,0 +1,117 @@
+"""`workbench codebook search` and `steer`: find codes in text, and activate them while text is generated."""
+
+from typing import Annotated, Any, Literal
+
+import typer
+
+from workbench.data import PackConfig
+from workbench.features import CodeSearchConfig
+from workbench.recipes import SteeringConfig
+
+from .flags import settings
+from .options import (
+    DEFAULT_TEXT,
+    DeviceOption,
+    DtypeOption,
+    JsonOption,
+    OfflineOption,
+    TextOption,
+    WorkspaceOption,
+)  # fmt: skip
+from .terminal import TerminalProgress, note, print_json, print_table
+
+NamedOption = Annotated[str, typer.Option("--name", help="Codebooks (or other dictionaries) of the workspace.")]
+OwnModelOption = Annotated[
+    str | None, typer.Option("--model", "-m", help="Default: the model that the codebooks belong to.")
+]
+
+
+@settings(search=CodeSearchConfig, pack=PackConfig)
+def search_command(
+    pattern: Annotated[str, typer.Argument(help=r"Regular expression with one group, such as '\b(1[0-9]{3})\b'.")],
+    search: CodeSearchConfig,
+    pack: PackConfig,
+    by: Annotated[
+        Literal["tokens", "topic"], typer.Option(help="Codes of the captured tokens, or of windows that match.")
+    ] = "tokens",
+    related: Annotated[int, typer.Option(min=0, help="Also show what goes with, before, after so many codes.")] = 0,
+    name: NamedOption = "codebooks",
+    split: Annotated[Literal["train", "heldout", "all"], typer.Option(help="Part of the text.")] = "train",
+    text: TextOption = DEFAULT_TEXT,
+    model: OwnModelOption = None,
+    device: DeviceOption = "auto",
+    dtype: DtypeOption = "float32",
+    offline: OfflineOption = False,
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Find the codes that fire where an expression matches, with precision, recall and count."""
+    from workbench.recipes import search_by_name
+    from workbench.workspace import Workspace
+
+    with TerminalProgress() as progress:
+        result = search_by_name(
+            Workspace(workspace), name, pattern, search, by=by, related=related, text=text, pack=pack, split=split,
+            model=model, device=device, dtype=dtype, offline=offline, progress=progress,
+        )  # fmt: skip
+    _show(result, as_json, ("codes", "relations"))
+
+
+@settings(steering=SteeringConfig, pack=PackConfig)
+def steer_command(
+    steering: SteeringConfig,
+    pack: PackConfig,
+    topics: Annotated[
+        list[str] | None, typer.Option("--topic", help="NAME=REGEX, repeated; none: five built-in topics.")
+    ] = None,
+    name: NamedOption = "codebooks",
+    text: TextOption = DEFAULT_TEXT,
+    model: OwnModelOption = None,
+    device: DeviceOption = "auto",
+    dtype: DtypeOption = "float32",
+    offline: OfflineOption = False,
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Generate with a topic's codes active, beside random codes and none: success and what it costs."""
+    from workbench.recipes import steer_by_name
+    from workbench.workspace import Workspace
+
+    with TerminalProgress() as progress:
+        result = steer_by_name(
+            Workspace(workspace), name, _topics(topics), steering, text=text, pack=pack, model=model, device=device,
+            dtype=dtype, offline=offline, progress=progress,
+        )  # fmt: skip
+    _show(result, as_json, ("steering",))
+
+
+def _topics(given: list[str] | None) -> dict[str, str] | None:
+    if not given:
+        return None
+    pairs = [one.partition("=") for one in given]
+    if any(not name or not pattern for name, _, pattern in pairs):
+        raise typer.BadParameter("write NAME=REGEX", param_hint="--topic")
+    return {name: pattern for name, _, pattern in pairs}
+
+
+def _show(result: Any, as_json: bool, tables: tuple[str, ...]) -> None:
+    if as_json:
+        print_json(result.to_json())
+        return
+    for table in tables:
+        if rows := result.tables.get(table):
+            print_table([_folded(row) for row in rows], title=table)
+    for line in result.notes:
+        note(line)
+
+
+def _folded(row: dict[str, Any]) -> dict[str, Any]:
+    """A row whose intervals stand behind their values."""
+    shown: dict[str, Any] = {}
+    for key, value in row.items():
+        if key.endswith(("_low", "_high")):
+            continue
+        shown[key] = value
+        if (low := row.get(f"{key}_low")) is not None:
+            shown[f"{key} interval"] = f"{low:.3g} to {row[f'{key}_high']:.3g}"
+    return shown

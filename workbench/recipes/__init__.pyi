@@ -25,6 +25,14 @@ from .continual import continual_by_name as continual_by_name, topic_rows as top
 from .continual_config import TopicRowsConfig as TopicRowsConfig
 from .component_settings import DEFAULT_SCORERS as DEFAULT_SCORERS, SCORERS as SCORERS, DiscoverConfig as DiscoverConfig
 from .components import discover_by_name as discover_by_name, patch_by_name as patch_by_name
+from .codebook_artifact import load_codebooks as load_codebooks, save_codebooks as save_codebooks
+from .codebooks import (
+    fine_tune as fine_tune,
+    new_codebooks as new_codebooks,
+    start_codes as start_codes,
+    train_codebooks as train_codebooks,
+)
+from .codebooks_config import CodebooksConfig as CodebooksConfig
 from .demo import DemoConfig as DemoConfig, DemoOutcome as DemoOutcome, demo as demo, demo_settings as demo_settings
 from .dictionaries import (
     find_dictionaries as find_dictionaries,

@@ -18,6 +18,7 @@ from .circuit_graphs import export_graph_command, import_graph_command
 from .codebook import codebook_app
 from .codes import search_command, steer_command
 from .continual import continual_command
+from .codebook import codebook_app
 from .demo import demo_command
 from .doctor import doctor_command
 from .evaluate import evaluate_command

@@ -24,10 +24,19 @@ from .config import (
     ValidateConfig as ValidateConfig,
 )
 from .contrast import Contrast as Contrast, contrast_of as contrast_of
+from .discrete import (
+    discrete as discrete,
+    discrete_from_rows as discrete_from_rows,
+    read_outputs as read_outputs,
+)
+from .discrete_config import DiscreteConfig as DiscreteConfig, DiscreteSweepConfig as DiscreteSweepConfig
 from .eap import eap as eap
+from .edge_heads import edge_heads as edge_heads
 from .faithfulness import faithfulness as faithfulness
+from .group_effect import group_effect as group_effect
 from .ledger import error_ledger as error_ledger
 from .measure import Measurements as Measurements
+from .neurons import neuron_set as neuron_set
 from .patch import patch as patch
 from .path_patch import path_patch as path_patch
 from .prune import edge_influence as edge_influence, prune as prune
@@ -37,3 +46,14 @@ from .target import Metric as Metric, resolve as resolve
 from .trace import trace as trace
 from .units import LayerUnits as LayerUnits
 from .validate import validate as validate
+from .compare import compare as compare, overlap as overlap
+from .group import (
+    Grouping as Grouping,
+    Supernode as Supernode,
+    grouped_edges as grouped_edges,
+    likeness as likeness,
+    suggest_groups as suggest_groups,
+)
+from .group_config import CompareConfig as CompareConfig, GroupConfig as GroupConfig, MergeConfig as MergeConfig
+from .match import matching as matching
+from .merge import merge as merge, merged_graph as merged_graph

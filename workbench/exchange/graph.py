@@ -18,7 +18,7 @@ def graph_formats() -> list[str]:
     return sorted(WRITERS)
 
 
-def write_graph(file: GraphFile, path: Path, format: str = "circuit-tracer") -> Path:
+def write_graph(file: GraphFile, path: Path, format: str = "circuit-tracer", scan: str = "") -> Path:
     """Write a graph to a file, or into a folder under its slug; returns the file.
 
     Raises:
@@ -26,7 +26,7 @@ def write_graph(file: GraphFile, path: Path, format: str = "circuit-tracer") -> 
     """
     if format not in WRITERS:
         raise ConfigError(f"unknown graph format {format!r}", hint=nearest(format, WRITERS))
-    return WRITERS[format](file, Path(path))
+    return WRITERS[format](file, Path(path), scan)
 
 
 def read_graph(path: Path, format: str | None = None) -> GraphFile:

@@ -20,8 +20,11 @@ UNWRITABLE = re.compile("[\x00-\x1f\x7f-\x9f\\\\\ud800-\udfff\ufffe\uffff]")
 WRITTEN = re.compile(r"\\u([0-9a-f]{4})")
 
 
-def write_graph_xml(file: GraphFile, path: Path) -> Path:
+def write_graph_xml(file: GraphFile, path: Path, scan: str = "") -> Path:
     """Write one `.graphml`; every field of a node is an attribute, the rest stands in the attribute `workbench`.
+
+    Args:
+        scan: of no use here.
 
     Raises:
         ArtifactError: the place cannot be written.

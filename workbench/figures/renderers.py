@@ -1,9 +1,19 @@
 """Every renderer of this room, registered by importing the files that hold them."""
 
-from . import benchmark_figure, graph_figure, judgement_figure, notebook, prompt_figure, template, validation_figure
+from . import (
+    benchmark_figure,
+    comparison_figure,
+    graph_figure,
+    judgement_figure,
+    notebook,
+    prompt_figure,
+    template,
+    validation_figure,
+)
 
 __all__ = [
     "benchmark_figure",
+    "comparison_figure",
     "graph_figure",
     "judgement_figure",
     "notebook",

@@ -21,18 +21,10 @@ from .codebooks import (
     train_codebooks as train_codebooks,
 )
 from .codebooks_config import CodebooksConfig as CodebooksConfig
-from .continual import continual_by_name as continual_by_name, topic_rows as topic_rows
-from .continual_config import TopicRowsConfig as TopicRowsConfig
 from .component_settings import DEFAULT_SCORERS as DEFAULT_SCORERS, SCORERS as SCORERS, DiscoverConfig as DiscoverConfig
 from .components import discover_by_name as discover_by_name, patch_by_name as patch_by_name
-from .codebook_artifact import load_codebooks as load_codebooks, save_codebooks as save_codebooks
-from .codebooks import (
-    fine_tune as fine_tune,
-    new_codebooks as new_codebooks,
-    start_codes as start_codes,
-    train_codebooks as train_codebooks,
-)
-from .codebooks_config import CodebooksConfig as CodebooksConfig
+from .continual import continual_by_name as continual_by_name, topic_rows as topic_rows
+from .continual_config import TopicRowsConfig as TopicRowsConfig
 from .demo import DemoConfig as DemoConfig, DemoOutcome as DemoOutcome, demo as demo, demo_settings as demo_settings
 from .dictionaries import (
     find_dictionaries as find_dictionaries,
@@ -41,6 +33,7 @@ from .dictionaries import (
     train_dictionaries as train_dictionaries,
 )
 from .doctor import examine as examine
+from .edge_heads import heads_by_name as heads_by_name
 from .evaluation import Judgement as Judgement, judge_by_name as judge_by_name
 from .exchange import (
     export_by_name as export_by_name,
@@ -48,9 +41,17 @@ from .exchange import (
     push_by_name as push_by_name,
 )
 from .graph_exchange import export_graph as export_graph, import_graph as import_graph
+from .graphs import compare_by_name as compare_by_name, group_by_name as group_by_name, saved_groups as saved_groups
 from .reproduce import Reproduction as Reproduction, reproduce as reproduce
 from .reproduce_config import ReproduceConfig as ReproduceConfig
 from .rerun import Rerun as Rerun, rerun_report as rerun_report
+from .score_ranking import (
+    broken_set as broken_set,
+    rank_by_name as rank_by_name,
+    rank_scores as rank_scores,
+    spoiled_sets as spoiled_sets,
+)
+from .score_ranking_config import ScoreRankingConfig as ScoreRankingConfig
 from .steered import Steered as Steered, open_steered as open_steered
 from .study import (
     Bench as Bench,
@@ -60,5 +61,6 @@ from .study import (
     study as study,
 )
 from .subject import open_subject as open_subject, parse_layers as parse_layers
+from .tasks import check_tasks as check_tasks, known_tasks as known_tasks
 from .tiny import TinyConfig as TinyConfig, train_tiny as train_tiny
 from .training import loss_recovered as loss_recovered, train_by_name as train_by_name

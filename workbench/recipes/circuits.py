@@ -9,12 +9,13 @@ import torch
 from workbench.circuits import Target, TraceConfig, ValidateConfig, prune, trace, validate
 from workbench.core import ArtifactError, CircuitGraph, ConfigError, Progress, Result, Silent
 from workbench.dictionaries import DictionarySet
-from workbench.features import open_scan, unit_effects
+from workbench.features import unit_effects
 from workbench.models import HookedModel, load_model
 from workbench.report import ReportConfig
 from workbench.workspace import Workspace
 
 from .dictionaries import find_dictionaries, load_controls
+from .saved import find_evaluation, find_result, find_scan
 from .study import Bench, Finding, feature_units, next_tokens, one_token, save_finding, write_finding
 
 
@@ -141,33 +142,6 @@ def make_target(model: HookedModel, target: str | None, foil: str | None) -> Tar
     if foil is None:
         return Target.of(one_token(model, target))
     return Target.difference(one_token(model, target), one_token(model, foil))
-
-
-def find_result(place: Workspace, name: str, graph: CircuitGraph) -> Result | None:
-    """A saved Result of this very graph, None if there is none."""
-    path = place.path_of("results", name)
-    if not path.is_dir():
-        return None
-    result = Result.load(path)
-    return result if result.inputs.get("graph") == graph.manifest.content_hash else None
-
-
-def find_scan(place: Workspace, members: DictionarySet):
-    """The feature scan of a set, None if there is none of these very dictionaries."""
-    path = place.path_of("stores", f"{members.name}-scan")
-    if not path.is_dir() or members.manifest is None:
-        return None
-    scan = open_scan(path)
-    return scan if members.manifest.content_hash in scan.manifest.parents.values() else None
-
-
-def find_evaluation(place: Workspace, members: DictionarySet) -> Result | None:
-    """The saved evaluation of a set, None if there is none of these very dictionaries."""
-    path = place.path_of("results", f"{members.name}-evaluation")
-    if not path.is_dir() or members.manifest is None:
-        return None
-    result = Result.load(path)
-    return result if members.manifest.content_hash in result.inputs.values() else None
 
 
 def slug(text: str, limit: int = 48) -> str:

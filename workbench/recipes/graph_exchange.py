@@ -8,6 +8,7 @@ from workbench.exchange import GraphFile, read_graph, write_graph
 from workbench.workspace import Workspace
 
 from .circuits import slug
+from .graphs import saved_groups
 
 
 def export_graph(
@@ -20,12 +21,16 @@ def export_graph(
 ) -> Path:
     """Write a graph of the workspace for another tool; `config` prunes it first, None writes every edge kept.
 
-    Supernodes and pins that were saved beside the graph go along as far as their nodes are left.
+    Supernodes that were saved beside the graph go along as far as their nodes are left.
     """
-    graph = CircuitGraph.load(place.open("graphs", name).path)
+    whole = graph = CircuitGraph.load(place.open("graphs", name).path)
+    groups, _ = saved_groups(place, name, whole)
     if config is not None:
         graph = prune(graph, config)
-    return write_graph(GraphFile(graph, name), to, format)
+    known = {node.id for node in graph.nodes}
+    kept = [(group.name, tuple(member for member in group.members if member in known)) for group in groups]
+    supernodes = tuple((label, members) for label, members in kept if members)
+    return write_graph(GraphFile(graph, name, supernodes=supernodes), to, format, scan)
 
 
 def import_graph(place: Workspace, path: Path, name: str | None = None, format: str | None = None) -> GraphFile:

@@ -35,9 +35,10 @@ from workbench.report import (
 )
 from workbench.workspace import Workspace
 
-from .circuits import find_evaluation, find_scan, model_of
+from .circuits import model_of
 from .demo import draw_sequences
 from .dictionaries import find_dictionaries, load_controls
+from .saved import find_evaluation, find_scan
 from .study import feature_units, next_tokens
 
 CONTROLS = ("affine only", "shuffled decoder")

@@ -27,6 +27,8 @@ from workbench.models import HookedModel
 from workbench.report import ReportConfig, Study, circuit_report, write_report
 from workbench.workspace import Workspace
 
+from .graphs import saved_groups
+
 
 class StudyConfig(Config):
     """Settings of every step of a study."""
@@ -190,6 +192,8 @@ def write_finding(
     formats: Sequence[str] = ("html", "json"),
 ) -> dict[str, Path]:
     """Write the report of a finding to `reports/<name>`; returns format -> file."""
+    groups, edges = saved_groups(place, finding.name, finding.graph)
+    config = config.model_copy(update={"groups": config.groups or groups})
     report = circuit_report(
         finding.pruned,
         finding.validation,
@@ -203,6 +207,7 @@ def write_finding(
         others=[Study(other.graph, other.validation) for other in others],
         dictionaries=bench.dictionaries.manifest,
         document=graph_document(finding.pruned, finding.name),
+        group_edges=edges if config.groups == groups else (),
         config=config,
     )
     return write_report(report, place.path_of("reports", finding.name), formats)

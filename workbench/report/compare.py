@@ -39,7 +39,7 @@ def compare_reports(before: Report, after: Report, config: AgreeConfig | None = 
             largest = max(largest, share if _is_number(old) and _is_number(new) else 0.0)
             if share > config.tolerance:
                 counts["moved"] += 1
-                difference = new - old if _is_number(old) and _is_number(new) else None
+                difference = float(new) - float(old) if _is_number(old) and _is_number(new) else None  # pyright: ignore[reportArgumentType]
                 told = {"before": old, "after": new, "difference": difference, "share": share}
                 moved.append({"block": kind, "number": path, **told})
         if one or two:

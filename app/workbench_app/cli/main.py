@@ -11,14 +11,16 @@ from . import terminal
 from .application import app_command
 from .artifacts import artifacts_app
 from .bench import bench_app
+from .bench_circuits import circuits_command, codes_command
 from .cache import cache_app
 from .capture import capture_command
 from .circuit import circuit_app
+from .circuit_compare import compare_command, group_command
 from .circuit_graphs import export_graph_command, import_graph_command
+from .circuit_rank import heads_command, ledger_command, rank_command
 from .codebook import codebook_app
 from .codes import search_command, steer_command
 from .continual import continual_command
-from .codebook import codebook_app
 from .demo import demo_command
 from .doctor import doctor_command
 from .evaluate import evaluate_command
@@ -27,6 +29,7 @@ from .models import models_app
 from .planted import planted_command
 from .report import report_app
 from .reproduce import reproduce_command
+from .tasks import tasks_command
 from .text import text_app
 from .train import train_command
 
@@ -52,9 +55,17 @@ app.add_typer(models_app, name="models")
 app.add_typer(text_app, name="text")
 app.add_typer(circuit_app, name="circuit")
 app.add_typer(report_app, name="report")
+circuit_app.command("group")(group_command)
+circuit_app.command("compare")(compare_command)
+circuit_app.command("tasks")(tasks_command)
 circuit_app.command("import")(import_graph_command)
 circuit_app.command("export")(export_graph_command)
+circuit_app.command("rank")(rank_command)
+circuit_app.command("ledger")(ledger_command)
+circuit_app.command("heads")(heads_command)
 bench_app.command("planted")(planted_command)
+bench_app.command("circuits")(circuits_command)
+bench_app.command("codes")(codes_command)
 codebook_app.command("search")(search_command)
 codebook_app.command("steer")(steer_command)
 codebook_app.command("continual")(continual_command)

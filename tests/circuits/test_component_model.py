@@ -163,7 +163,7 @@ def test_padding_changes_nothing():
     model, _ = build_hooked("llama", torch.float64)
     parts = ComponentModel(model)
     long = contrast_of(model, [twin("abcd", "abxd"), twin("efgihk", "efgihz")])
-    short = Contrast(*(x[:1] for x in (long.clean, long.corrupted, long.lengths, long.answers, long.weights)))
+    short = Contrast(long.clean[:1], long.corrupted[:1], long.lengths[:1], long.answers[:1], long.weights[:1])
     (alone,) = short.batches(1)
     keep = random_keep(parts.components, 1)
     both = parts.run_edges(long, Ablation(parts, long, "resample", 2).outputs(long), keep)

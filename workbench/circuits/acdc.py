@@ -5,18 +5,19 @@ moves the metric by less than the threshold stays removed. Readers that nothing 
 no cost.
 """
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from workbench.core import ConfigError, Progress, Result, Silent
 from workbench.models import HookedModel
 
-from .ablation import Ablation
+from .circuit_runs import CircuitRuns
 from .component_config import AcdcConfig
 from .component_model import ComponentModel
 from .component_scores import edge_result, stop_if_cancelled
 from .components import Components
-from .contrast import Contrast, Pairs, contrast_of
+from .contrast import Pairs, contrast_of
 
 
 @torch.no_grad()
@@ -41,10 +42,14 @@ def acdc(
             f"allowed are {config.max_edges}",
             "use eap, or raise max_edges",
         )
-    search = _Search(parts, contrast_of(model, pairs), config, progress)
-    scores, keep = search.run(progress)
+    contrast = contrast_of(model, pairs)
+    runs = CircuitRuns(parts, contrast, config.ablation, config.batch, progress)
+    scores, keep = _Search(runs, config.threshold).run(progress)
+    circuit = runs.value(keep)
+    means = {"clean": runs.full, "ablated": runs.empty, "circuit": circuit}
+    scalars = {name: float(values.mean()) for name, values in means.items()} | {"edges": float(keep.sum())}
     nodes = torch.where(parts.components.allowed, scores, 0).amax(0)
-    result = edge_result(parts, "acdc", scores, config, search.scalars(keep), nodes)
+    result = edge_result(parts, "acdc", scores, config, scalars, nodes, pairs=contrast.digest)
     kept = keep[parts.components.allowed].tolist()
     result.tables["edges"] = [
         {**row, "kept": bool(flag)} for row, flag in zip(result.tables["edges"], kept, strict=True)
@@ -53,50 +58,33 @@ def acdc(
 
 
 class _Search:
-    def __init__(self, parts: ComponentModel, contrast: Contrast, config: AcdcConfig, progress: Progress) -> None:
-        self.parts, self.config = parts, config
-        ablation = Ablation(parts, contrast, config.ablation, config.batch, progress)
-        self.batches = [(some, ablation.outputs(some)) for some in contrast.batches(config.batch)]
-        self.all = parts.components.allowed.double()
-        self.full, self.empty = self.value(self.all), self.value(torch.zeros_like(self.all))
-        self.range = max(float((self.full - self.empty).abs().mean()), 1e-12)
-
-    def value(self, keep: Tensor) -> Tensor:
-        """The metric of every prompt with these edges kept."""
-        return torch.cat([self.parts.run_edges(some, outputs, keep) for some, outputs in self.batches]).double().cpu()
+    def __init__(self, runs: CircuitRuns, threshold: float) -> None:
+        self.runs, self.components, self.threshold = runs, runs.components, threshold
+        self.range = max(float(np.abs(runs.full - runs.empty).mean()), 1e-12)
 
     def run(self, progress: Progress) -> tuple[Tensor, Tensor]:
         """Scores and kept edges, both [readers sources]."""
-        components = self.parts.components
-        keep, scores = self.all.clone(), torch.zeros_like(self.all)
-        progress.phase("trying edges", int(components.allowed.sum()), "edges")
-        now = self.full
-        for reader in reversed(range(len(components.readers))):
-            sources = components.allowed[reader].nonzero().flatten().flip(0).tolist()
-            if not _used(components, keep, reader):
-                keep[reader] = 0
+        keep = self.components.allowed.clone()
+        scores = torch.zeros(keep.shape, dtype=torch.float64)
+        progress.phase("trying edges", int(keep.sum()), "edges")
+        now = self.runs.full
+        for reader in reversed(range(len(self.components.readers))):
+            sources = self.components.allowed[reader].nonzero().flatten().flip(0).tolist()
+            if not _used(self.components, keep, reader):
+                keep[reader] = False
                 progress.advance(len(sources))
                 continue
             for source in sources:
                 stop_if_cancelled(progress)
-                keep[reader, source] = 0
-                without = self.value(keep)
-                scores[reader, source] = (without - now).abs().mean() / self.range
-                if scores[reader, source] < self.config.threshold:
+                keep[reader, source] = False
+                without = self.runs.value(keep)
+                scores[reader, source] = float(np.abs(without - now).mean()) / self.range
+                if scores[reader, source] < self.threshold:
                     now = without
                 else:
-                    keep[reader, source] = 1
+                    keep[reader, source] = True
                 progress.advance()
         return scores, keep
-
-    def scalars(self, keep: Tensor) -> dict[str, float]:
-        circuit = self.value(keep)
-        return {
-            "edges": float(keep.sum()),
-            "clean": float(self.full.mean()),
-            "ablated": float(self.empty.mean()),
-            "circuit": float(circuit.mean()),
-        }
 
 
 def _used(components: Components, keep: Tensor, reader: int) -> bool:

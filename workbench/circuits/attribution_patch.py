@@ -37,7 +37,7 @@ def attribution_patch(
     for some in contrast.batches(config.batch):
         scores += _score(parts, some, ablation.activations(some), config, progress) / len(contrast)
         progress.advance(len(some))
-    return node_result(parts, f"attribution {config.method}", scores, config)
+    return node_result(parts, f"attribution {config.method}", scores, config, pairs=contrast.digest)
 
 
 def _score(

@@ -11,7 +11,6 @@ from torch import Tensor
 from workbench.core import Config, Interrupted, Progress, Result
 
 from .component_model import ComponentModel
-from .components import Components
 from .contrast import Contrast
 
 KIND = "component_scores"
@@ -55,8 +54,8 @@ def _result(
     config: Config,
     scalars: Mapping[str, float] | None,
     notes: tuple[str, ...],
+    pairs: str = "",
     arrays: Mapping[str, np.ndarray] | None = None,
-    partial: bool = False,
 ) -> Result:
     params = {"scorer": method, "level": level, **config.model_dump(mode="json")}
     return Result(
@@ -65,10 +64,9 @@ def _result(
         tables,
         dict(arrays or {}),
         params,
-        {"model": parts.model.ref.weight_hash},
+        {"model": parts.model.ref.weight_hash, **({"pairs": pairs} if pairs else {})},
         notes,
         getattr(config, "seed", None),
-        partial,
     )
 
 
@@ -88,9 +86,3 @@ def stop_if_cancelled(progress: Progress) -> None:
     """
     if progress.cancelled():
         raise Interrupted("cancelled; what was finished before is kept")
-
-
-def random_scores(components: Components, seed: int) -> Float[Tensor, "readers sources"]:
-    """Edge scores drawn from a normal distribution: what any method must beat."""
-    draw = torch.Generator().manual_seed(seed)
-    return torch.randn(len(components.readers), len(components.sources), generator=draw, dtype=torch.float64)

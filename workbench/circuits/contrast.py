@@ -1,6 +1,7 @@
 """Contrast: clean prompts, their corrupted twins and two answers, as tokens."""
 
 import dataclasses
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -58,6 +59,14 @@ class Contrast:
     def real(self) -> Tensor:
         """True at real tokens [b t]."""
         return torch.arange(self.clean.shape[1], device=self.lengths.device) < self.lengths[:, None]
+
+    @property
+    def digest(self) -> str:
+        """A hash of the tokens, answers and metric."""
+        found = hashlib.sha256(self.metric.encode())
+        for tensor in (self.clean, self.corrupted, self.lengths, self.answers, self.weights.float()):
+            found.update(tensor.cpu().contiguous().numpy().tobytes())
+        return found.hexdigest()
 
     def swapped(self) -> "Contrast":
         """Clean and corrupted exchanged; the answers stay."""

@@ -42,7 +42,9 @@ def eap(
     for some in contrast.batches(config.batch):
         scores += _score(parts, some, ablation, config, progress).cpu() / len(contrast)
         progress.advance(len(some))
-    return edge_result(parts, {"plain": "eap"}.get(config.method, f"eap-{config.method}"), scores, config)
+    return edge_result(
+        parts, {"plain": "eap"}.get(config.method, f"eap-{config.method}"), scores, config, pairs=contrast.digest
+    )
 
 
 def _score(

@@ -33,6 +33,7 @@ def patch(
     config, progress = config or PatchConfig(), progress or Silent()
     parts = ComponentModel(model)
     contrast = contrast_of(model, pairs)
+    digest = contrast.digest
     scalars = base_metrics(parts, contrast, config.batch)
     if config.direction == "denoising":
         contrast = contrast.swapped()
@@ -43,11 +44,11 @@ def patch(
         effects = sign * _edge_effects(parts, contrast, config, progress)
         scores = torch.zeros(parts.components.allowed.shape, dtype=torch.float64)
         scores[parts.components.allowed] = torch.from_numpy(effects.mean(0))
-        result = edge_result(parts, name, scores, config, scalars, arrays={"effects": effects})
+        result = edge_result(parts, name, scores, config, scalars, pairs=digest, arrays={"effects": effects})
     else:
         effects = sign * _node_effects(parts, contrast, config, progress)
         scores = torch.from_numpy(effects[:, :, 0].mean(0))
-        result = node_result(parts, name, scores, config, scalars, arrays={"effects": effects[:, :, 0]})
+        result = node_result(parts, name, scores, config, scalars, pairs=digest, arrays={"effects": effects[:, :, 0]})
         if config.positions:
             result.tables["positions"] = _position_rows(parts, effects[:, :, 1:])
     _add_intervals(result, f"{config.level}s", config)

@@ -45,7 +45,7 @@ def path_patch(
             value = _received(parts, some, first, receivers)
             scores[number] += float((base - value).double().sum()) / len(contrast)
             progress.advance(len(some))
-    return node_result(parts, "path patching", scores, config)
+    return node_result(parts, "path patching", scores, config, pairs=contrast.digest)
 
 
 def receiver_sites(parts: ComponentModel, names: tuple[str, ...]) -> list[tuple[Site, int | None]]:

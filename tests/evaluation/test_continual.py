@@ -74,7 +74,11 @@ def test_the_bottleneck_keeps_what_the_probe_forgets():
         assert rows[name]["gap"] == pytest.approx(0, abs=1e-6)
         assert rows[name]["accuracy"] > 0.95
     after = [row for row in result.tables["tasks"] if row["method"] == "linear probe"]
-    assert [len(row) - 2 for row in after] == [1, 2, 3]
+    assert [[row[f"task_{n}"] is None for n in (1, 2, 3)] for row in after] == [
+        [False, True, True],
+        [False, False, True],
+        [False, False, False],
+    ]
     assert after[0]["task_1"] > after[-1]["task_1"]
 
 

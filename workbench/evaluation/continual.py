@@ -70,7 +70,7 @@ def continual(
 
     Table `final`: method, accuracy after the last task, the same trained i.i.d., the gap, and forgetting (largest
     accuracy on a task less the last one, mean over all tasks but the last), each with its interval over the runs.
-    Table `tasks`: mean accuracy on the tasks seen, after each task.
+    Table `tasks`: mean accuracy on the tasks seen, after each task; None for those to come.
 
     Raises:
         ConfigError: fewer classes than tasks.
@@ -162,7 +162,11 @@ def _result(
         final.append(row | {"runs": len(runs)})
         grid = np.mean([run.by_task for run in runs], 0)
         tasks += [
-            {"method": name, "after_task": n + 1, **{f"task_{m + 1}": float(grid[n, m]) for m in range(n + 1)}}
+            {
+                "method": name,
+                "after_task": n + 1,
+                **{f"task_{m + 1}": float(grid[n, m]) if m <= n else None for m in range(config.tasks)},
+            }
             for n in range(config.tasks)
         ]
     rows = {row["method"]: row for row in final}

@@ -1,6 +1,6 @@
 """Search the codes of a workspace's codebooks by name, and steer by them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -10,7 +10,7 @@ from workbench.features import CodeSearchConfig, code_relations, search_codes, t
 from workbench.workspace import Workspace
 
 from .code_steering import steer_codes
-from .code_steering_config import SteeringConfig
+from .code_steering_config import PROMPTS, SteeringConfig
 from .steered import open_steered
 
 
@@ -57,6 +57,7 @@ def steer_by_name(
     topics: Mapping[str, str] | None = None,
     config: SteeringConfig | None = None,
     *,
+    prompts: Sequence[str] | None = None,
     text: str,
     pack: PackConfig | None = None,
     **subject: Any,
@@ -64,6 +65,6 @@ def steer_by_name(
     """`steer_codes` with the codebooks of a workspace; saved, samples included, as `results/<name>-steering`."""
     progress: Progress | None = subject.get("progress")
     steered, packed = open_steered(place, name, text, pack, **subject)
-    result = steer_codes(steered, packed, topics, config, progress=progress)
+    result = steer_codes(steered, packed, topics, config, prompts=prompts or PROMPTS, progress=progress)
     result.save(place.path_of("results", f"{name}-steering"))
     return result

@@ -64,6 +64,9 @@ def steer_command(
     topics: Annotated[
         list[str] | None, typer.Option("--topic", help="NAME=REGEX, repeated; none: five built-in topics.")
     ] = None,
+    prompts: Annotated[
+        list[str] | None, typer.Option("--prompt", help="What samples begin with, repeated; none: four built-in ones.")
+    ] = None,
     name: NamedOption = "codebooks",
     text: TextOption = DEFAULT_TEXT,
     model: OwnModelOption = None,
@@ -79,8 +82,8 @@ def steer_command(
 
     with TerminalProgress() as progress:
         result = steer_by_name(
-            Workspace(workspace), name, _topics(topics), steering, text=text, pack=pack, model=model, device=device,
-            dtype=dtype, offline=offline, progress=progress,
+            Workspace(workspace), name, _topics(topics), steering, prompts=prompts or None, text=text, pack=pack,
+            model=model, device=device, dtype=dtype, offline=offline, progress=progress,
         )  # fmt: skip
     _show(result, as_json, ("steering",))
 

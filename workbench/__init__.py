@@ -16,6 +16,7 @@ provide("task", "workbench.data.tasks", "workbench.models.planted_circuits")
 provide("figure", "workbench.figures.renderers")
 provide("html", "workbench.figures.renderers")
 provide("benchmark", "workbench.evaluation.speed.benchmarks", "workbench.evaluation.planted_bench")
+provide("reproduction", "workbench.recipes.reproduce_codebooks")
 provide("kernel benchmark", "workbench.evaluation.speed.operations")
 
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

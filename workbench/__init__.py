@@ -11,7 +11,13 @@ provide("dictionary", "workbench.dictionaries.families")
 provide("gate", "workbench.dictionaries.families")
 provide("format", "workbench.exchange.layouts")
 provide("text", "workbench.data.synthetic", "workbench.models.places")
-provide("model", "workbench.models.planted", "workbench.models.planted_circuits", "workbench.models.tiny")
+provide(
+    "model",
+    "workbench.models.planted",
+    "workbench.models.planted_circuits",
+    "workbench.models.tiny",
+    "workbench.models.automaton",
+)
 provide("task", "workbench.data.tasks", "workbench.models.planted_circuits")
 provide("figure", "workbench.figures.renderers")
 provide("html", "workbench.figures.renderers")

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from workbench.core import ModelError
+from workbench.data import SCALED_AUTOMATON, Automaton
 from workbench.models import (
     AutomatonModelConfig,
     automaton_model,
@@ -65,3 +66,13 @@ def test_digits_are_tokens():
     assert tokenizer.decode([10, 0, 7, 3, 4]) == "<|endoftext|>0734"
     assert tokenizer.strings([10, 0, 7]) == ["<|endoftext|>", "0", "7"]
     assert (tokenizer.bos_id, tokenizer.eos_id, tokenizer.vocab_size) == (10, 10, 11)
+
+
+def test_the_shipped_model_knows_the_scaled_automaton():
+    hooked, automaton = load_model("tiny-tokfsm-30"), Automaton(SCALED_AUTOMATON)
+    ids = automaton.sample(16, seed=9)
+    with torch.no_grad():
+        log = hooked.run(ids).logits.double().log_softmax(2)[:, :-1]
+    truth = automaton.next_tokens(ids)[:, :-1]
+    excess = (torch.special.xlogy(truth, truth) - truth * log[..., :10]).sum(2).mean()
+    assert float(excess) < 0.01

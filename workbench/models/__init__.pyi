@@ -1,5 +1,6 @@
 from .assign import assign as assign, hugging_face_state as hugging_face_state
 from .automaton import (
+    SCALED_SIZES as SCALED_SIZES,
     AutomatonModelConfig as AutomatonModelConfig,
     automaton_model as automaton_model,
     digit_tokenizer as digit_tokenizer,

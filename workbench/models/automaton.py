@@ -12,12 +12,12 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from workbench.core import Config, ModelError, child
+from workbench.core import Config, ModelError, child, read_artifact
 from workbench.workspace import shipped_folder
 
 from . import quiet
-from .tokenize import Tokenizer, load_tokenizer
-from .zoo import Built
+from .tokenize import Tokenizer
+from .zoo import Built, register_builtin
 
 WORDS = (*map(str, range(10)), "<|endoftext|>")
 
@@ -31,6 +31,11 @@ class AutomatonModelConfig(Config):
     d_mlp: int = Field(default=512, ge=1, description="neurons of an MLP")
     length: int = Field(default=128, ge=2, description="longest sequence")
     seed: int = Field(default=0, ge=0, description="seed of the starting weights")
+
+
+SCALED_SIZES = AutomatonModelConfig(layers=3, d_model=64, d_mlp=256)
+"""Of the model that reads the scaled automaton."""
+KIND = "automaton model"
 
 
 def digit_tokenizer() -> Tokenizer:
@@ -122,14 +127,18 @@ def save_automaton_model(model: Any, folder: Path) -> None:
     digit_tokenizer().save(folder)
 
 
-def _shipped(name: str) -> Built:
-    from transformers import GPTNeoXForCausalLM
+def shipped_automaton_model(run: str, config: AutomatonModelConfig) -> Built:
+    """A model that is shipped as canonical weights in float16, in float32.
 
-    folder = shipped_folder() / "models" / name
-    if not folder.is_dir():
-        raise ModelError(f"the shipped model {name} is missing at {folder}", hint="install the package again")
-    with quiet.silenced():
-        model = GPTNeoXForCausalLM.from_pretrained(
-            folder, local_files_only=True, use_safetensors=True, dtype=torch.float32
-        )
-    return Built(model, load_tokenizer(folder))
+    Raises:
+        ArtifactError: it is not there, or damaged.
+    """
+    weights = read_artifact(shipped_folder() / "automaton" / run, KIND).tensors()
+    return Built(automaton_model(config, {name: weight.float() for name, weight in weights.items()}), digit_tokenizer())
+
+
+@register_builtin(
+    "tiny-tokfsm-30", family="gpt_neox", parameters=0.15, note="trained here on the automaton with 30 states"
+)
+def _tokfsm_30() -> Built:
+    return shipped_automaton_model("scaled-plain", SCALED_SIZES)

@@ -10,7 +10,15 @@ import torch
 from workbench.core import Config, ModelRef, Progress, Silent, Site, child
 from workbench.data import PAPER_AUTOMATON, SCALED_AUTOMATON, Automaton
 from workbench.dictionaries import Codebook, CodebookConfig, make_dictionary
-from workbench.models import AutomatonModelConfig, HookedModel, digit_tokenizer, hash_tensors, new_automaton_model, wrap
+from workbench.models import (
+    SCALED_SIZES,
+    AutomatonModelConfig,
+    HookedModel,
+    digit_tokenizer,
+    hash_tensors,
+    new_automaton_model,
+    wrap,
+)
 from workbench.training import LanguageConfig, LanguageModule, StreamRows, TrainedLanguage, fit_language
 
 from .automaton_runs import AutomatonRun, automaton_run
@@ -35,7 +43,7 @@ def automaton_setting(paper: bool) -> AutomatonSetting:
     """The paper's automaton and model, or the scaled ones."""
     if paper:
         return AutomatonSetting(Automaton(PAPER_AUTOMATON), AutomatonModelConfig())
-    return AutomatonSetting(Automaton(SCALED_AUTOMATON), AutomatonModelConfig(layers=3, d_model=64, d_mlp=256))
+    return AutomatonSetting(Automaton(SCALED_AUTOMATON), SCALED_SIZES)
 
 
 def new_automaton_hooked(config: AutomatonModelConfig) -> HookedModel:

@@ -9,7 +9,7 @@ from circuits.small_circuits import DIFFERENCE, FAMILIES, IDS, random_analysis, 
 from workbench.circuits import Measurements, ValidateConfig, agreement, band_table, trace, validate
 from workbench.core import Edit, Result, Silent, Site
 
-CONFIG = ValidateConfig(singles=8, exact=8, sizes=(2, 5, 10_000), random_groups=2, batch=7)
+CONFIG = ValidateConfig(singles=8, exact=8, exact_drawn=0, sizes=(2, 5, 10_000), random_groups=2, batch=7)
 
 
 @pytest.fixture(scope="module")
@@ -20,13 +20,15 @@ def validated():
     return model, dictionaries, analysis, graph, result
 
 
+@pytest.mark.parametrize("dictionary", ["topk-transcoder", "topk-skip-transcoder", "cross-layer-transcoder"])
 @pytest.mark.parametrize("family", FAMILIES)
-def test_direct_and_total_agree_with_theory_in_float64(family):
-    model, dictionaries, _ = random_analysis(family)
+def test_direct_and_total_agree_with_theory_in_float64(family, dictionary):
+    model, dictionaries, _ = random_analysis(family, dictionary=dictionary)
     graph = trace(model, dictionaries, IDS, DIFFERENCE)
-    result = validate(model, dictionaries, graph, ValidateConfig(singles=0, exact=50, sizes=()))
+    result = validate(model, dictionaries, graph, ValidateConfig(singles=0, exact=8, exact_drawn=8, sizes=()))
     assert result.scalars["exact_direct_worst_ratio"] < 1e-9
     assert result.scalars["exact_total_worst_ratio"] < 1e-9
+    assert result.scalars["exact_edges_worst_ratio"] < 1e-9
     exact = result.df("exact")
     assert set(exact["mode"]) == {"direct", "total"}
     assert (exact["measured"].abs() > 1e-6).mean() > 0.5
@@ -35,8 +37,8 @@ def test_direct_and_total_agree_with_theory_in_float64(family):
 def test_direct_and_total_agree_in_float32():
     model, dictionaries, _ = random_analysis("qwen2", torch.float32)
     graph = trace(model, dictionaries, IDS, DIFFERENCE)
-    result = validate(model, dictionaries, graph, ValidateConfig(singles=0, exact=50, sizes=()))
-    assert max(result.scalars["exact_direct_worst_ratio"], result.scalars["exact_total_worst_ratio"]) < 1e-3
+    result = validate(model, dictionaries, graph, ValidateConfig(singles=0, exact=8, exact_drawn=8, sizes=()))
+    assert max(result.scalars[f"exact_{mode}_worst_ratio"] for mode in ("direct", "edges", "total")) < 1e-3
 
 
 def test_a_wrong_prediction_is_noticed(monkeypatch):
@@ -92,12 +94,26 @@ def test_tables_are_complete_and_survive_their_folder(validated, tmp_path):
     single = result.df("single")
     assert single.groupby("set").size().to_dict() == {"trained": 8, "random": 8, "untrained": 8}
     assert not single.isna().any().any()
+    directions = result.df("directions")
+    assert len(directions) == 8
+    assert not directions.isna().any().any()
     bands = result.df("bands")
     assert set(bands[bands["band"] == "all"]["set"]) == {"trained", "random", "untrained"}
     assert result.kind == "validation"
     assert not result.partial
     result.save(tmp_path / "validation")
     assert Result.load(tmp_path / "validation").id == result.id
+
+
+def test_directions_take_out_as_much_as_the_feature_wrote(validated):
+    model, _, analysis, graph, result = validated
+    row = result.tables["directions"][0]
+    units, number = analysis.unit(analysis.ids().index(row["node"]))
+    error = units.error[row["position"]]
+    delta = torch.zeros_like(analysis.frozen.embed)
+    delta[row["position"]] = -error * (units.writes(units.layer)[number].norm() / error.norm())
+    logits = model.run(IDS, [Edit.add(Site("mlp_out", row["layer"]), delta)]).logits[0, -1]
+    assert row["free"] == pytest.approx(float(logits[3] - logits[4]) - graph.metric_value, abs=1e-10)
 
 
 def test_the_same_seed_gives_the_same_result(validated):

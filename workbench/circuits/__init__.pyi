@@ -57,3 +57,5 @@ from .group import (
 from .group_config import CompareConfig as CompareConfig, GroupConfig as GroupConfig, MergeConfig as MergeConfig
 from .match import matching as matching
 from .merge import merge as merge, merged_graph as merged_graph
+from .top_units import top_units as top_units
+from .top_units_config import TopUnitsConfig as TopUnitsConfig

@@ -56,6 +56,9 @@ class TraceConfig(Config):
     influence: bool = Field(
         default=True, description="off: nodes and total effects only, no edges (a hundred times faster)"
     )
+    interventions: bool = Field(
+        default=True, description="remove groups of features from the model and score what that changes"
+    )
 
 
 class PruneConfig(Config):
@@ -81,7 +84,8 @@ class ValidateConfig(Config):
     singles: int = Field(
         default=60, ge=0, description="features removed one by one, the largest |total effect| of each set"
     )
-    exact: int = Field(default=50, ge=0, description="of these, how many are also measured direct and total")
+    exact: int = Field(default=50, ge=0, description="features of the largest |total effect| measured direct and total")
+    exact_drawn: int = Field(default=50, ge=0, description="further features, drawn by seed, measured likewise")
     sizes: tuple[int, ...] = Field(default=(10, 30, 100), description="sizes of the groups removed at once")
     random_groups: int = Field(default=5, ge=0, description="random groups of active features per size")
     batch: int = Field(default=32, ge=1, description="copies of the prompt that run together")

@@ -55,7 +55,7 @@ class StrongestEdges:
         parts = [(source, target, weight) for _, source, target, weight in self._parts] + self._always
         source, target, weight = (torch.cat(column) for column in zip(*parts, strict=True))
         self.kept += sum(float(part[0].sum()) for part in self._parts)
-        order = torch.argsort(target * (int(target.max()) + 1) + source)
+        order = torch.argsort(target * (int(source.max()) + 1) + source) if len(source) else source
         return source[order], target[order], weight[order]
 
     def _trim(self) -> None:

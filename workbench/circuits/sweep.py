@@ -96,26 +96,21 @@ class Sweep:
 
     def total(self, metric: Metric) -> Float[Tensor, " n"]:
         """Signed total effect of every source on the metric, through held units: one pull for all."""
-        return self._effects(metric, held=True)
-
-    def direct(self, metric: Metric) -> Float[Tensor, " n"]:
-        """Effect of every source on the metric with all MLP outputs held: through attention only."""
-        return self._effects(metric, held=False)
-
-    def _effects(self, metric: Metric, held: bool) -> Float[Tensor, " n"]:
         frozen = self.replacement.frozen
         effects = metric.directions.new_zeros(1, self.numbering.n_sources)
         v = self._final(metric.direction[None], metric.position)
-        last = len(v) - 1
         pending = [v.new_zeros(len(units)) for units in self.replacement.layers]
         for layer in reversed(range(frozen.n_layers)):
-            self._read(v, layer, last, effects)
+            self._read(v, layer, len(v) - 1, effects)
             attended = frozen.attention[layer].pull(v) if frozen.parallel else None
-            if held:
-                v = v + self._through(v, layer, pending)
+            v = v + self._through(v, layer, pending)
             v = v + (frozen.attention[layer].pull(v) if attended is None else attended)
         effects[0, : len(v)] = (v[:, 0] * frozen.embed[: len(v)]).sum(-1)
         return effects[0]
+
+    def direct(self, metric: Metric) -> Float[Tensor, " n"]:
+        """Effect of every source on the metric with all units held: its edges into the targets, weighted."""
+        return metric.weights @ self.target_rows(metric).weight
 
     def _through(self, v: Float[Tensor, "t 1 d"], layer: int, pending: list[Tensor]) -> Float[Tensor, "t 1 d"]:
         """Covectors on an MLP's output that go on to the residual stream before it, through skip and held units.
@@ -132,12 +127,15 @@ class Sweep:
         read = torch.zeros_like(v[:, 0])
         weight = units.slope * pending[layer][seen, None]
         read.index_add_(0, units.position[seen], weight * units.readers[seen])
-        on_stream = replacement.frozen.mlp_norm[layer].pull(read[:, None])
+        return replacement.frozen.mlp_norm[layer].pull(read[:, None]) + self.beside(v, layer)
+
+    def beside(self, v: Float[Tensor, "t n d"], layer: int) -> Float[Tensor, "t n d"]:
+        """Covectors on an MLP's output that go on through the affine path beside its units, on the stream before it."""
         folded = self._skips[layer]
         if folded is None:
-            return on_stream
+            return torch.zeros_like(v)
         matrix, gain = folded
-        return on_stream + (v @ matrix) * gain[: len(v), None, None]
+        return (v @ matrix) * gain[: len(v), None, None]
 
     def _covectors(self) -> Covectors:
         return Covectors(self._scratch, self.replacement.frozen.embed.shape[1])

@@ -13,6 +13,7 @@ from workbench.models import HookedModel, TokenBatch
 from .analysis import Analysis, analyse
 from .config import Target, TraceConfig
 from .expansion import Expansion, expand, without_edges
+from .group_effect import group_effect
 from .ledger import ledger_of
 from .units import LayerUnits
 
@@ -37,6 +38,9 @@ def trace(
     in the error ledger. A dictionary that is not read linearly gives no node: the manifest's details name it
     (`no_nodes`), and its MLPs are errors as a whole.
 
+    `scores` has replacement and completeness beside `group_effect`, which is measured on the model: see
+    `workbench.circuits.group_effect`.
+
     Raises:
         ConfigError: dictionaries that read or write elsewhere or whose units cannot be nodes.
         TextError: see `Target`. Interrupted: cancelled.
@@ -60,6 +64,10 @@ def graph_of(
     found = expand(analysis, config, progress) if config.influence else without_edges(analysis)
     ids = tuple(int(token) for token in analysis.frozen.tokens)
     texts = _texts(model, ids)
+    scores = _scores(analysis, found)
+    if config.interventions:
+        progress.phase("removing groups of features")
+        scores |= group_effect(model, analysis, progress)
     details: dict[str, Any] = {"dictionaries": dictionaries.name}
     if analysis.replacement.no_nodes:
         details["no_nodes"] = dict(analysis.replacement.no_nodes)
@@ -86,7 +94,7 @@ def graph_of(
         n_layers=analysis.frozen.n_layers,
         metric=_metric_name(model, target, analysis.metric.token_ids),
         metric_value=analysis.value,
-        scores=_scores(analysis, found),
+        scores=scores,
         manifest=manifest,
     )
 

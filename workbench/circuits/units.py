@@ -99,3 +99,20 @@ class HeldPass:
                 written = units.written(values, target)
                 self._later[target] = self._later[target] + written if target in self._later else written
         return out + self._later.pop(layer, 0.0)
+
+
+class ConstantPass:
+    """What MLPs write while every unit keeps its value, without errors: only the affine path follows its input.
+
+    This is what an edge of the graph is measured under.
+    """
+
+    def __init__(self, layers: tuple[LayerUnits, ...]) -> None:
+        self.layers = layers
+        self._fixed = [torch.zeros_like(units.error) for units in layers]
+        for units in layers:
+            for target in units.writers if len(units) else ():
+                self._fixed[target].index_add_(0, units.position, units.writes(target))
+
+    def __call__(self, layer: int, mlp_in: Float[Tensor, "n t d"]) -> Float[Tensor, "n t d"]:
+        return self.layers[layer].affine(mlp_in) + self._fixed[layer]

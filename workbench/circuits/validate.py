@@ -15,16 +15,18 @@ from .agreement import band_table
 from .analysis import Analysis, analyse
 from .config import ValidateConfig
 from .measure import Measurements
-from .sums import target_of
+from .sums import pulled_rows, target_of
 
 NOTES = (
     "removing a feature subtracts its write (activation x decoder row) from the MLP output at its layer and position",
     "the write is that of the base run, also where an earlier removal of the same group has already changed it",
     "predicted = minus the summed total linear effects; single rows hold changes, group rows the metric afterwards",
-    "direct: patterns, norm scales and MLP outputs held; total: gates and errors held instead; both must agree exactly",
+    "direct: patterns, norm scales, units and errors held, as in an edge; total: gates held instead of units",
+    "direct and total must agree exactly, and so must every edge between the nodes that are checked (edge_ratio)",
     "frozen: patterns and norm scales held, real MLPs; free: everything runs anew; both are empirical",
     "a measurement that is no number diverged: under held norm scales gated MLPs can grow without bound; it failed",
     "ratio = |measured - predicted| / max(|predicted|, 1 % of the summed |effects|); relative = over |predicted|",
+    "directions: instead of a feature's write, the same norm is taken out along the error of its layer and position",
     "untrained: features before training on the same affine path, traced alike; random: active features drawn by seed",
     "the correlation of single removals is as high for untrained features: read the groups first",
 )
@@ -34,6 +36,7 @@ NOTES = (
 class _Tables:
     single: list[dict[str, Any]] = field(default_factory=list)
     exact: list[dict[str, Any]] = field(default_factory=list)
+    directions: list[dict[str, Any]] = field(default_factory=list)
     groups: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -47,8 +50,9 @@ def validate(
 ) -> Result:
     """Remove features of a graph's prompt, singly and in groups, beside controls (kind `validation`).
 
-    Tables: `single` (changes of the metric), `exact` (direct and total against theory), `groups` (metric after
-    removal), `bands` (agreement by set and layer band). Nothing measured is left out, failures included.
+    Tables: `single` (changes of the metric), `exact` (direct and total against theory, and every edge among the nodes
+    checked), `directions` (as much taken out along the error), `groups` (metric after removal), `bands` (agreement by
+    set and layer band). Nothing measured is left out, failures included.
 
     Args:
         untrained: a set of features that were never trained, on the same affine path: the control.
@@ -60,9 +64,11 @@ def validate(
     ranked = _by_effect(trained)
     shuffled = _shuffled(trained, config.seed, "singles")
     progress.phase("measuring single features", None, "runs")
-    tables.exact = _exact(trained, runs, ranked[: config.exact])
+    checked = torch.cat([ranked[: config.exact], _drawn(ranked[config.exact :], config)])
+    tables.exact = _exact(trained, runs, checked)
     tables.single += _singles("trained", trained, runs, ranked[: config.singles])
     tables.single += _singles("random", trained, runs, shuffled[: config.singles])
+    tables.directions = _directions(trained, runs, ranked[: config.singles])
     progress.phase("measuring groups", None, "runs")
     tables.groups += _groups("trained", trained, runs, _top_groups(trained, config.sizes))
     tables.groups += _groups("random", trained, runs, _random_groups(trained, config))
@@ -142,12 +148,17 @@ def _singles(name: str, analysis: Analysis, runs: Measurements, nodes: Int[Tenso
     ]
 
 
+def _drawn(nodes: Int[Tensor, " m"], config: ValidateConfig) -> Int[Tensor, " n"]:
+    draw = torch.randperm(len(nodes), generator=generator(config.seed, "validate", "exact"))
+    return nodes[draw[: config.exact_drawn].to(nodes.device)]
+
+
 def _exact(analysis: Analysis, runs: Measurements, nodes: Int[Tensor, " m"]) -> list[dict[str, Any]]:
     """Direct and total removals, for which theory and measurement must agree."""
     if not len(nodes):
         return []
     effects = {"direct": analysis.sweep.direct(analysis.metric), "total": analysis.total}
-    rows = []
+    rows: list[dict[str, Any]] = []
     for mode, effect in effects.items():
         summed = float(effect.abs().sum())
         for node, measured in zip(nodes.tolist(), _changes(runs, nodes, mode), strict=True):
@@ -157,7 +168,48 @@ def _exact(analysis: Analysis, runs: Measurements, nodes: Int[Tensor, " m"]) -> 
             ratio = abs(measured - predicted) / scale if scale else 0.0
             relative = abs(measured - predicted) / abs(predicted) if predicted else 0.0
             rows.append({**_describe("trained", analysis, node), **found, "ratio": ratio, "relative": relative})
+    for row, ratio in zip(rows, _edges(analysis, runs, nodes), strict=False):
+        row["edge_ratio"] = ratio
     return rows
+
+
+def _edges(analysis: Analysis, runs: Measurements, nodes: Int[Tensor, " m"]) -> list[float]:
+    """For every node, the largest ratio over its edges to the other nodes: |difference| as in `ratio`."""
+    measured = runs.inputs([[], *(runs.writes(node[None]) for node in nodes)], nodes)
+    change = (measured[1:] - measured[0]).to(analysis.total.device)
+    rows = pulled_rows(analysis, nodes).double()
+    width = rows.shape[1]
+    weight = torch.zeros_like(change)
+    weight[nodes < width] = rows[:, nodes[nodes < width]].T
+    scale = weight.abs().maximum(0.01 * rows.abs().sum(1))
+    ratio = (change + weight).abs() / scale.clamp(min=1e-300)
+    return ratio.amax(1).tolist()
+
+
+def _directions(analysis: Analysis, runs: Measurements, nodes: Int[Tensor, " m"]) -> list[dict[str, Any]]:
+    """Each feature's norm taken out along the error of its layer and position: the direction's control."""
+    if not len(nodes):
+        return []
+    removals, predicted = [[]], []
+    for node in nodes.tolist():
+        units, number = analysis.unit(node)
+        position, total, removal = int(units.position[number]), 0.0, []
+        for layer in units.writers:
+            error = analysis.replacement.layers[layer].error[position]
+            share = units.writes(layer)[number].norm() / error.norm().clamp(min=1e-30)
+            removal.append((layer, position, share * error))
+            total += float(share * analysis.total[analysis.numbering.layers[layer].error_nodes[position]])
+        removals.append(removal)
+        predicted.append(-total)
+    changes = {mode: runs.without(removals, mode) for mode in ("frozen", "free")}
+    return [
+        {
+            **_describe("directions", analysis, node),
+            "predicted": predicted[row],
+            **{mode: float(values[row + 1] - values[0]) for mode, values in changes.items()},
+        }
+        for row, node in enumerate(nodes.tolist())
+    ]
 
 
 def _groups(
@@ -201,6 +253,7 @@ def _result(
             "single": tables.single,
             "bands": band_table(tables.single, trained.frozen.n_layers),
             "exact": tables.exact,
+            "directions": tables.directions,
         },
         params={**config.model_dump(mode="json"), "metric": graph.metric, "prompt": graph.prompt},
         inputs=inputs,
@@ -218,6 +271,13 @@ def _scalars(trained: Analysis, tables: _Tables) -> dict[str, float]:
         for measure in ("ratio", "relative"):
             if rows:
                 found[f"exact_{mode}_worst_{measure}"] = max(row[measure] for row in rows)
+        if mode == "direct" and rows:
+            found["exact_edges_worst_ratio"] = max(row["edge_ratio"] for row in rows)
+    for mode in ("frozen", "free"):
+        for name, single in (("trained", tables.single), ("random", tables.single), ("directions", tables.directions)):
+            sizes = [abs(row[mode]) for row in single if row["set"] == name]
+            if sizes:
+                found[f"size_{mode}_{name}"] = sum(sizes) / len(sizes)
     cells: dict[str, list[float]] = {}
     for row in tables.groups:
         for measure in ("predicted", "frozen", "free"):

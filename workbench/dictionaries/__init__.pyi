@@ -8,7 +8,11 @@ from .base import (
 from .codebook import Codebook as Codebook
 from .codebook_config import CodebookConfig as CodebookConfig
 from .coder import SAE as SAE, Coder as Coder, SkipTranscoder as SkipTranscoder, Transcoder as Transcoder
-from .collection import DictionarySet as DictionarySet, load_dictionaries as load_dictionaries
+from .collection import (
+    DictionarySet as DictionarySet,
+    load_dictionaries as load_dictionaries,
+    site_name as site_name,
+)
 from .config import (
     FAMILIES as FAMILIES,
     AffineConfig as AffineConfig,
@@ -29,4 +33,5 @@ from .initialise import Affine as Affine, AffineFit as AffineFit, Scale as Scale
 from .key_value import KeyValue as KeyValue
 from .key_value_config import KeyValueConfig as KeyValueConfig
 from .key_value_keys import learn_keys as learn_keys
+from .mlp_neurons import MLPNeurons as MLPNeurons, MLPNeuronsConfig as MLPNeuronsConfig
 from .sweep import Wanted as Wanted, dictionaries_for_layers as dictionaries_for_layers, new_set as new_set

@@ -1,3 +1,4 @@
+from .absorption import absorption as absorption
 from .automaton import (
     AutomatonQuality as AutomatonQuality,
     AutomatonSubject as AutomatonSubject,
@@ -16,8 +17,8 @@ from .automaton_codes import (
 )
 from .automaton_config import AutomatonEvalConfig as AutomatonEvalConfig
 from .automaton_patching import Patched as Patched, divergence as divergence, patch_states as patch_states
-from .absorption import absorption as absorption
 from .bootstrap import Estimate as Estimate, ratio as ratio
+from .code_sweep import code_sweep as code_sweep
 from .concept_config import AbsorptionConfig as AbsorptionConfig, ProbingConfig as ProbingConfig
 from .concepts import first_letter_absorption as first_letter_absorption, probe_text as probe_text
 from .config import EvaluateConfig as EvaluateConfig
@@ -27,15 +28,22 @@ from .evaluate import Judged as Judged, evaluate as evaluate, evaluate_sets as e
 from .matching import Matching as Matching, match as match, written_rows as written_rows
 from .neurons import Neurons as Neurons, NeuronsConfig as NeuronsConfig, neurons_at as neurons_at
 from .planted_bench import planted_bench as planted_bench, train_on as train_on
+from .planted_circuits import planted_circuits as planted_circuits
+from .planted_circuits_config import PlantedCircuitsConfig as PlantedCircuitsConfig
 from .planted_config import PlantedBenchConfig as PlantedBenchConfig, Recipe as Recipe
+from .planted_graphs import exact_transcoders as exact_transcoders
 from .planted_rows import PlantedRows as PlantedRows
 from .proportion import proportion as proportion
 from .recovery import Recovery as Recovery, recover as recover
 from .side_by_side import side_by_side as side_by_side
 from .sparse_probing import sparse_probing as sparse_probing
 from .speed.capture import bench_capture as bench_capture
+from .speed.circuits import bench_circuits as bench_circuits
+from .speed.codebook_config import CodebookBenchConfig as CodebookBenchConfig
+from .speed.codebooks import bench_codebooks as bench_codebooks
 from .speed.config import (
     CaptureBenchConfig as CaptureBenchConfig,
+    CircuitBenchConfig as CircuitBenchConfig,
     KernelBenchConfig as KernelBenchConfig,
     TrainingBenchConfig as TrainingBenchConfig,
 )

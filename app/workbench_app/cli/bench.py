@@ -5,7 +5,13 @@ from typing import Annotated, Any
 
 import typer
 
-from workbench.evaluation import CaptureBenchConfig, KernelBenchConfig, TrainingBenchConfig
+from workbench.evaluation import (
+    CaptureBenchConfig,
+    CircuitBenchConfig,
+    CodebookBenchConfig,
+    KernelBenchConfig,
+    TrainingBenchConfig,
+)
 
 from .flags import settings
 from .options import JsonOption
@@ -38,6 +44,20 @@ def capture_command(bench: CaptureBenchConfig, as_json: JsonOption = False) -> N
     _bench("capture", bench, as_json)
 
 
+@bench_app.command("circuits")
+@settings(bench=CircuitBenchConfig)
+def circuits_command(bench: CircuitBenchConfig, as_json: JsonOption = False) -> None:
+    """Time the attribution graph of a prompt beside the bare products of its pull-backs."""
+    _bench("circuits", bench, as_json)
+
+
+@bench_app.command("codebooks")
+@settings(bench=CodebookBenchConfig)
+def codebooks_command(bench: CodebookBenchConfig, as_json: JsonOption = False) -> None:
+    """Time training with codebooks beside the plain module, the bare bridge and plain PyTorch codebooks."""
+    _bench("codebooks", bench, as_json)
+
+
 @bench_app.command("training")
 @settings(bench=TrainingBenchConfig)
 def training_command(
@@ -64,6 +84,9 @@ def _bench(name: str, bench: Any, as_json: bool) -> None:
     else:
         for table, rows in result.tables.items():
             _print(table, rows)
+        for name, value in result.scalars.items():
+            if name.endswith("_mb"):
+                note(f"{name}: {value:.0f}")
         for line in result.notes:
             note(line)
     if result.partial:

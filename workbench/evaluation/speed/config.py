@@ -83,3 +83,25 @@ class TrainingBenchConfig(ShapesConfig):
     """Shapes of a whole training step of a dictionary."""
 
     rows: tuple[int, ...] = Field(default=(4096,), min_length=1, description="rows of a step")
+
+
+class CircuitBenchConfig(BenchConfig):
+    """Which graphs of which model are traced: bounded ones at k, whole ones at few."""
+
+    rounds: int = Field(default=3, ge=1, description="rounds in which every case has one turn")
+    model: str = Field(default="smollm2-135m-instruct-q4", description="a known model, hub id, folder or .gguf file")
+    tokens: int = Field(default=15, ge=2, description="tokens of the prompt, BOS included")
+    features: int = Field(default=4096, ge=1, description="features of each layer's transcoder")
+    k: int = Field(default=32, ge=1, description="active features per position where the graph is bounded")
+    feature_nodes: int = Field(default=2048, ge=1, description="features expanded by influence where it is bounded")
+    few: int = Field(default=8, ge=1, description="active features per position where the graph is whole")
+    offline: bool = Field(default=False, description="never touch the network")
+
+    @model_validator(mode="after")
+    def _k_fits(self) -> Self:
+        if max(self.k, self.few) > self.features:
+            raise ValueError(f"k {max(self.k, self.few)} is more than the {self.features} features")
+        return self
+
+    def small(self) -> dict[str, Any]:
+        return {"model": "tiny-sentences", "features": 128, "k": 8, "feature_nodes": 60, "few": 2}

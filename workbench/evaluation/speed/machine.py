@@ -1,6 +1,7 @@
 """What a time depends on: processor, threads, device and versions."""
 
 import platform
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -30,3 +31,13 @@ def processor() -> str:
         lines = []
     named = (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
     return next(named, platform.processor() or platform.machine())
+
+
+def peak_memory() -> int:
+    """The highest resident memory of this process so far, in bytes; 0 where the system does not tell."""
+    try:
+        import resource
+    except ImportError:
+        return 0
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak

@@ -21,7 +21,12 @@ provide(
 provide("task", "workbench.data.tasks", "workbench.models.planted_circuits")
 provide("figure", "workbench.figures.renderers")
 provide("html", "workbench.figures.renderers")
-provide("benchmark", "workbench.evaluation.speed.benchmarks", "workbench.evaluation.planted_bench")
+provide(
+    "benchmark",
+    "workbench.evaluation.speed.benchmarks",
+    "workbench.evaluation.planted_bench",
+    "workbench.evaluation.planted_circuits",
+)
 provide("reproduction", "workbench.recipes.reproduce_codebooks")
 provide("kernel benchmark", "workbench.evaluation.speed.operations")
 

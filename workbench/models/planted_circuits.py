@@ -7,6 +7,7 @@ With `echo` the distractors run on the circuit's own words: they see everything 
 they cause tells them from it.
 """
 
+import copy
 import random
 import re
 from collections.abc import Mapping, Sequence
@@ -49,7 +50,7 @@ class PlantedCircuit:
     echo: bool = False
 
     def hooked(self, dtype: str = "float32") -> HookedModel:
-        """The model, hooked; its own modules are wrapped."""
+        """A copy of the model, hooked."""
         import torch
 
         ref = ModelRef(
@@ -59,7 +60,7 @@ class PlantedCircuit:
             processing=("built-in",),
             tokenizer_hash=self.tokenizer.hash,
         )
-        return wrap(self.model.to(getattr(torch, dtype)), self.tokenizer, ref)
+        return wrap(copy.deepcopy(self.model).to(getattr(torch, dtype)), self.tokenizer, ref)
 
     def prompts(self, count: int, seed: int = 0) -> tuple[PromptPair, ...]:
         """Prompts with corrupted twins for its task."""

@@ -86,8 +86,8 @@ def greater_than_sentence(voice: Voice, choice: tuple[str, ...], draw: random.Ra
     """`start to` goes on with anything later."""
     place = voice.words.index(draw.choice([word for word in choice if word != voice.words[-1]]))
     right, wrong = voice.words[place + 1 :], voice.words[: place + 1]
-    fired = tuple(f"{'below' if place < other else 'above'} {word}" for other, word in enumerate(voice.words))
-    return Sentence(((voice.words[place],), (voice.marker,)), right[0], wrong[0], right, wrong, fired)
+    neurons = (f"below {right[0]}", f"above {wrong[0]}")
+    return Sentence(((voice.words[place],), (voice.marker,)), right[0], wrong[0], right, wrong, neurons)
 
 
 def _ask(voice: Voice) -> tuple[str, ...]:

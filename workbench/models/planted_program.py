@@ -83,7 +83,7 @@ class Sentence:
         units: words that stay together, in order; the last one asks.
         answer, foil: "" for a foil that the other prompt of a pair gives.
         right, wrong: every right and wrong answer where there are several.
-        neurons: names of the neurons that the answer runs through.
+        neurons: names of the neurons through which answer and foil run.
     """
 
     units: tuple[tuple[str, ...], ...]

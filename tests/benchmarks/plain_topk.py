@@ -120,7 +120,7 @@ def measure(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
     del model
 
     def rows() -> StoreRows:
-        return StoreRows(store, sites=(site,), prefetch=True)
+        return StoreRows(store, sites=(site,))
 
     handed = hand_over(rows(), new(site, size, given), config)
     _warm_up(new(site, size, given), handed)

@@ -1,11 +1,19 @@
 """Sets of dictionaries: on disk, by layer, and as controls."""
 
+import json
+
 import pytest
 import torch
 from training.planted_rows import planted_rows
 
 from workbench.core import ArtifactError, ConfigError, Manifest, MaskPolicy, Site, write_artifact
-from workbench.dictionaries import CoderConfig, DictionarySet, dictionaries_for_layers, load_dictionaries
+from workbench.dictionaries import (
+    CoderConfig,
+    DictionarySet,
+    dictionaries_for_layers,
+    load_dictionaries,
+    load_dictionary,
+)
 
 D = 16
 
@@ -52,6 +60,27 @@ def test_saved_and_loaded(data, tmp_path):
         assert all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True))
     alone = load_dictionaries(tmp_path / "demo" / "mlp_in.1")
     assert list(alone) == ["mlp_in.1"]
+
+
+@pytest.mark.parametrize(
+    ("claim", "refusal"),
+    [
+        ({"config": {"d_sae": 10**12, "k": 4}}, "do not fit"),
+        ({"config": {"d_sae": 10**30, "k": 4}}, "no dictionary can have the sizes"),
+        ({"reads": [["mlp_in.0", 10**15]]}, "do not fit"),
+        ({"reads": [["mlp_in.0", -3]]}, "sizes under 'reads' that are none"),
+        ({"reads": [["mlp_in.0", "many"]]}, "sizes under 'reads' that are none"),
+    ],
+)
+def test_a_manifest_that_claims_terabytes_allocates_nothing(tmp_path, claim, refusal):
+    made = dictionaries_for_layers("topk-transcoder", [0], 16, CoderConfig(d_sae=8, k=4), "honest")
+    made["mlp_in.0"].save(tmp_path / "one")
+    path = tmp_path / "one" / "manifest.json"
+    manifest = json.loads(path.read_text())
+    manifest["details"] |= claim
+    path.write_text(json.dumps(manifest))
+    with pytest.raises(ArtifactError, match=refusal):
+        load_dictionary(tmp_path / "one")
 
 
 def test_another_kind_of_artifact_is_refused(tmp_path):

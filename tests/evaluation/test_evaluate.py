@@ -1,11 +1,20 @@
 """The evaluation on a tiny random model: against slow obvious formulas, exact replacements, and refusals."""
 
+import json
+
 import pytest
 import torch
 
 from workbench.core import ConfigError, Edit, Interrupted, Manifest, MaskPolicy, Silent, Site
-from workbench.dictionaries import AffineMap, CoderConfig, DictionarySet, dictionaries_for_layers
-from workbench.evaluation import EvaluateConfig, evaluate
+from workbench.dictionaries import (
+    AffineMap,
+    CoderConfig,
+    CrossLayerConfig,
+    DictionarySet,
+    dictionaries_for_layers,
+    make_dictionary,
+)
+from workbench.evaluation import EvaluateConfig, evaluate, evaluate_sets
 
 CONFIG = EvaluateConfig(batch_sequences=3, bootstrap=50, single_layers_every=1)
 
@@ -113,6 +122,46 @@ def test_the_table_names_every_replacement(result):
     assert result.scalars["ce_mean"] == result.tables["splice"][3]["ce"]
     for phrase in ("FVU", "bootstrap", "first 1 position", "n = "):
         assert phrase in " ".join(result.notes)
+
+
+def test_several_sets_at_once_are_each_as_alone(model, dictionaries, text, result, monkeypatch):
+    """And what they share is measured once: the model alone, the mean, the zeros, an equal affine map."""
+    other = dictionaries.copy()
+    with torch.no_grad():
+        for dictionary in other.values():
+            dictionary.W_dec.mul_(0.5)
+    controls = {"affine": dictionaries.affine_only()}
+    captures, runs = [], []
+    capture, run = model.capture, model.run
+    monkeypatch.setattr(model, "capture", lambda *words: captures.append(1) or capture(*words))
+    monkeypatch.setattr(model, "run", lambda *words, **more: runs.append(1) or run(*words, **more))
+    sets = {"one": (dictionaries, controls), "other": (other, {"affine": other.affine_only()})}
+    found = evaluate_sets(model, sets, text, CONFIG)
+    batches = -(-len(text) // CONFIG.batch_sequences)
+    assert len(captures) == batches
+    wanted = 1 + 2 + 1 + 2 + 2 * 2  # alone; two sets; affine; mean, zero; two layers of each
+    assert len(runs) == batches * wanted + len(captures), "a capture is a run"
+    monkeypatch.undo()
+    alone = evaluate(model, other, text, CONFIG, controls)
+    for name, wanted in (("one", result), ("other", alone)):
+        assert json.dumps(found[name].tables) == json.dumps(wanted.tables), "as text, where nan equals nan"
+
+
+@torch.no_grad()
+def test_one_that_spans_layers_is_counted_layer_by_layer(model, text, rows):
+    sites = [tuple(Site(kind, layer) for layer in (0, 1)) for kind in ("mlp_in", "mlp_out")]
+    sizes = [{site: rows[site].shape[1] for site in part} for part in sites]
+    made = make_dictionary("cross-layer-transcoder", CrossLayerConfig(d_sae=20, k=3), *sizes, name="crossing")
+    made.initialise(rows, 0)
+    found = evaluate(model, DictionarySet([made]), text, EvaluateConfig(bootstrap=10, splice=False)).tables["layers"]
+    dense = made.encode(rows).dense()
+    for record, part, site in zip(found, dense.split(20, 1), sites[1], strict=True):
+        assert record["width"] == 20
+        assert record["l0"] == pytest.approx(float((part != 0).sum(1).double().mean()))
+        assert record["dead_share"] == pytest.approx(float((part == 0).all(0).double().mean()))
+        error = (made(rows)[site] - rows[site]).double().square().sum()
+        total = (rows[site] - rows[site].double().mean(0)).square().sum()
+        assert record["fvu_all_rows"] == pytest.approx(float(error / total), rel=1e-4)
 
 
 @torch.no_grad()

@@ -6,7 +6,7 @@ import pytest
 
 from workbench.core import ConfigError, Site
 from workbench.data import PackConfig
-from workbench.dictionaries import CoderConfig, DictionarySet, dictionaries_for_layers
+from workbench.dictionaries import CoderConfig, CrossLayerConfig, DictionarySet, dictionaries_for_layers, new_set
 from workbench.evaluation import EvaluateConfig
 from workbench.recipes import judge_by_name, open_subject
 from workbench.store import StreamRows
@@ -62,6 +62,31 @@ def test_members_of_a_sweep_are_judged_one_by_one(place):
     low, high = (judged.evaluations[f"sweep:k{k}"].scalars["l0_mean"] for k in (3, 8))
     assert low <= 3 < high <= 8
     assert all("fvu_untrained" in result.tables["layers"][0] for result in judged.evaluations.values())
+
+
+def test_a_sweep_over_layers_is_judged_kind_by_kind(tmp_path):
+    """Each kind's layers stand in the model together, and a kind that spans layers beside them."""
+    place = Workspace(tmp_path)
+    model, packed = open_subject("planted-places", TEXT, PACK)
+    layers = range(model.shape.n_layers)
+    wanted = [
+        ("cross-layer-transcoder", CrossLayerConfig(d_sae=16, k=4)),
+        ("topk-transcoder", CoderConfig(d_sae=16, k=4)),
+        ("topk-transcoder", CoderConfig(d_sae=24, k=4)),
+    ]
+    made = new_set(wanted, model.shape.row_size, layers=layers, name="layers")
+    rows = StreamRows(model, packed.split("train"), tuple({s: 0 for d in made.values() for s in d.sizes}), 32)
+    fit(made, rows, place.path_of("dictionaries", "layers"), TRAIN)
+    judged = judge_by_name(place, ["layers"], TEXT, CONFIG, PACK, neurons=False)
+    crossing = f"layers:mlp_in.0-{layers[-1]}-cross-layer-transcoder-d_sae16"
+    kinds = [crossing, "layers:topk-transcoder-d_sae16", "layers:topk-transcoder-d_sae24"]
+    assert list(judged.evaluations) == kinds
+    for name, result in judged.evaluations.items():
+        found = [(row["site"], row["width"]) for row in result.tables["layers"]]
+        assert found == [(f"mlp_out.{layer}", 24 if "24" in name else 16) for layer in layers]
+        assert all(row["l0"] <= 4 for row in result.tables["layers"])
+    splices = {row["set"] for row in judged.comparison.tables["splice"] if row["variant"] == "dictionary"}
+    assert splices == set(kinds)
 
 
 def test_what_cannot_be_measured_is_said(place):

@@ -18,8 +18,10 @@ from workbench.dictionaries import (
     new_set,
 )
 from workbench.models import load_model
+from workbench.recipes import train_by_name
 from workbench.store import StreamRows
 from workbench.training import TrainConfig, check_memory, fit, memory
+from workbench.workspace import Workspace
 
 CONFIG = TrainConfig(batch_rows=64, initial_rows=900)
 WANTED = [
@@ -143,11 +145,30 @@ def test_what_does_not_fit_is_refused_with_the_sum(rows, tmp_path, monkeypatch):
     wanted = [("cross-layer-transcoder", CrossLayerConfig(d_sae=1000, k=4))]
     made = new(wanted)
     check_memory(made, rows)
+    # Of the six, one is there already: the weights themselves.
     weights = 4 * (1000 * 16 * (2 + 3) + 2 * 1000 + 2 * 16)
     chunk = 500 * 4 * 16 * 4
-    monkeypatch.setattr(memory, "available_memory", lambda dictionaries: 6 * weights + chunk - 1)
+    monkeypatch.setattr(memory, "available_memory", lambda dictionaries: 5 * weights + chunk - 1)
     with pytest.raises(ConfigError, match=r"does not fit into memory.*fewer features, layers"):
         fit(made, rows, tmp_path / "large", CONFIG)
     assert not (tmp_path / "large").exists()
-    monkeypatch.setattr(memory, "available_memory", lambda dictionaries: 6 * weights + chunk + 1)
+    monkeypatch.setattr(memory, "available_memory", lambda dictionaries: 5 * weights + chunk + 1)
     check_memory(made, rows)
+
+
+def test_thirty_layers_of_a_cross_layer_transcoder_are_refused_before_they_are_made(rows, monkeypatch):
+    wanted = [("cross-layer-transcoder", CrossLayerConfig(d_sae=4096, k=16))]
+    with torch.device("meta"):
+        made = new_set(wanted, lambda site: 576, layers=range(30))
+    monkeypatch.setattr(memory, "available_memory", lambda dictionaries: 22e9)
+    with pytest.raises(ConfigError, match=r"training 1,168 million weights.*averages 14.0 GB.*= 28.1 GB; 22.0 GB are"):
+        check_memory(made, rows)
+
+
+def test_a_set_beyond_all_memory_is_refused_by_name(tmp_path):
+    wanted = [("topk-sae", CoderConfig(d_sae=10**9, k=4))]
+    with pytest.raises(ConfigError, match="does not fit into memory"):
+        train_by_name(
+            Workspace(tmp_path), "vast", wanted, CONFIG, model="planted-places", text="synthetic-places:60",
+            pack=PackConfig(sequence_length=24), layers=[1], chunk_sequences=16,
+        )  # fmt: skip

@@ -1,6 +1,6 @@
 """Dictionary: a sparse bottleneck that reads activations at Sites and writes its reconstruction to Sites."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
@@ -219,17 +219,20 @@ class Dictionary(nn.Module):
     def from_artifact(cls: type[D], artifact: Artifact, config: Config, device: str) -> D:
         """Rebuild an instance of this kind from its artifact."""
         reads, writes = (_read_sizes(artifact, key) for key in ("reads", "writes"))
-        dictionary = cls(config, reads, writes, artifact.manifest.name)
+
+        def make() -> D:
+            return cls(config, reads, writes, artifact.manifest.name)
+
         tensors = artifact.tensors(device)
-        wanted = dictionary.state_dict()
-        if {name: tuple(t.shape) for name, t in tensors.items()} != {
-            name: tuple(t.shape) for name, t in wanted.items()
-        }:
+        # On the device without memory first: what a manifest claims is compared before anything is allocated.
+        wanted = _shapes_without_memory(make, artifact)
+        if {name: tuple(t.shape) for name, t in tensors.items()} != wanted:
             raise ArtifactError(
                 f"the tensors of {artifact.path} do not fit a {cls.family}",
-                found=f"{_shapes(tensors)}; wanted {_shapes(wanted)}",
+                found=f"{_shown({name: tuple(t.shape) for name, t in tensors.items()})}; wanted {_shown(wanted)}",
                 hint="make it anew or restore the files",
             )
+        dictionary = make()
         dictionary.to(device=device, dtype=next(iter(tensors.values())).dtype)
         dictionary.load_state_dict(tensors)
         return dictionary
@@ -266,11 +269,21 @@ def _read_sizes(artifact: Artifact, key: str) -> dict[Site, int]:
     pairs = artifact.manifest.details.get(key)
     if not isinstance(pairs, list) or any(not isinstance(pair, list) or len(pair) != 2 for pair in pairs):
         raise ArtifactError(f"the manifest of {artifact.path} has no list of sites {key!r}")
-    return {Site.parse(site): int(size) for site, size in pairs}
+    if any(not isinstance(size, int) or size < 0 for _, size in pairs):
+        raise ArtifactError(f"the manifest of {artifact.path} has sizes under {key!r} that are none")
+    return {Site.parse(site): size for site, size in pairs}
 
 
-def _shapes(tensors: Mapping[str, Tensor]) -> str:
-    def show(items: Iterable[tuple[str, Tensor]]) -> Iterable[str]:
-        return (f"{name} {tuple(tensor.shape)}" for name, tensor in items)
+def _shapes_without_memory(make: Callable[[], Dictionary], artifact: Artifact) -> dict[str, tuple[int, ...]]:
+    try:
+        with torch.device("meta"):
+            return {name: tuple(tensor.shape) for name, tensor in make().state_dict().items()}
+    except (RuntimeError, TypeError, OverflowError) as error:
+        found = str(error).partition("\n")[0]
+        raise ArtifactError(
+            f"no dictionary can have the sizes that the manifest of {artifact.path} names", found=found
+        ) from None
 
-    return ", ".join(show(sorted(tensors.items()))) or "none"
+
+def _shown(shapes: Mapping[str, tuple[int, ...]]) -> str:
+    return ", ".join(f"{name} {shape}" for name, shape in sorted(shapes.items())) or "none"

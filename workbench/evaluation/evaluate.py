@@ -13,8 +13,11 @@ from workbench.models import HookedModel
 from .batches import batches
 from .config import EvaluateConfig
 from .definitions import reconstruction_notes, splice_notes
-from .quality import DICTIONARY, Quality
+from .quality import DICTIONARY, Encoded, Quality
 from .splice import ABLATIONS, Replacement, Splice
+
+Judged = tuple[DictionarySet, Mapping[str, DictionarySet]]
+"""A set and its controls by name."""
 
 
 def evaluate(
@@ -34,16 +37,52 @@ def evaluate(
         ConfigError: nothing to evaluate, or dictionaries of another model or mask.
         Interrupted: cancelled before the first batch was done.
     """
-    config, progress, controls = config or EvaluateConfig(), progress or Silent(), dict(controls or {})
-    _check(model, dictionaries)
-    qualities = _qualities(dictionaries, controls, len(text.document_ids), config)
-    partial = _measure_quality(model, text, qualities, config, progress)
-    layers = [quality.record() for quality in qualities]
-    splice: list[dict[str, Any]] = []
+    found = evaluate_sets(model, {"": (dictionaries, controls or {})}, text, config, progress)
+    return found[""]
+
+
+def evaluate_sets(
+    model: HookedModel,
+    sets: Mapping[str, Judged],
+    text: PackedText,
+    config: EvaluateConfig | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Result]:
+    """Several sets with their controls, each as `evaluate` judges it, in one pass over the text.
+
+    The model runs once on the text for all of them, once more alone, and once for every replacement that differs:
+    members of a sweep share their mean, their zeros and their affine map.
+
+    Raises:
+        ConfigError, Interrupted: see `evaluate`.
+    """
+    config, progress = config or EvaluateConfig(), progress or Silent()
+    for dictionaries, _ in sets.values():
+        _check(model, dictionaries)
+    documents = len(text.document_ids)
+    qualities = {name: _qualities(*judged, documents, config) for name, judged in sets.items()}
+    partial = _measure_quality(model, text, [each for found in qualities.values() for each in found], config, progress)
+    splices: dict[str, list[dict[str, Any]]] = {name: [] for name in sets}
     if config.splice and not partial:
-        means = {quality.site: quality.mean() for quality in qualities}
-        replacements = _replacements(dictionaries, controls, means, config)
-        splice, partial = _measure_splice(model, text, replacements, config, progress)
+        replacements = {name: _replacements(*sets[name], _means(qualities[name]), config) for name in sets}
+        splices, partial = _measure_splice(model, text, replacements, config, progress)
+    return {
+        name: _result(model, judged, text, config, qualities[name], splices[name], partial)
+        for name, judged in sets.items()
+    }
+
+
+def _result(
+    model: HookedModel,
+    judged: Judged,
+    text: PackedText,
+    config: EvaluateConfig,
+    qualities: Sequence[Quality],
+    splice: list[dict[str, Any]],
+    partial: bool,
+) -> Result:
+    dictionaries, controls = judged
+    layers = [quality.record() for quality in qualities]
     return Result(
         kind="evaluation",
         scalars=_scalars(layers, splice, tuple(controls)),
@@ -54,6 +93,10 @@ def evaluate(
         seed=config.seed,
         partial=partial,
     )
+
+
+def _means(qualities: Sequence[Quality]) -> dict[Site, torch.Tensor]:
+    return {quality.site: quality.mean() for quality in qualities}
 
 
 def _qualities(
@@ -79,8 +122,9 @@ def _measure_quality(
         mask = batch.mask.to(model.device)
         inputs = {site: x[mask].flatten(1).float() for site, x in found.items()}
         document = batch.document[:, None].expand(batch.mask.shape)[batch.mask]
+        encoded: Encoded = {}
         for quality in qualities:
-            quality.add(inputs, document)
+            quality.add(inputs, document, encoded)
         progress.advance(len(batch.document))
     return False
 
@@ -88,19 +132,19 @@ def _measure_quality(
 def _measure_splice(
     model: HookedModel,
     text: PackedText,
-    replacements: Sequence[Replacement],
+    replacements: Mapping[str, Sequence[Replacement]],
     config: EvaluateConfig,
     progress: Progress,
-) -> tuple[list[dict[str, Any]], bool]:
-    splice = Splice(model, replacements, len(text.document_ids), config)
+) -> tuple[dict[str, list[dict[str, Any]]], bool]:
+    splice = Splice(model, [each for found in replacements.values() for each in found], len(text.document_ids), config)
     sequences = min(len(text), config.splice_sequences or len(text))
     progress.phase("splice", total=sequences, unit="sequences")
     for number, batch in enumerate(batches(model, text, config.batch_sequences, sequences)):
         if progress.cancelled():
-            return (splice.records() if number else []), True
+            return {name: splice.records(found) if number else [] for name, found in replacements.items()}, True
         splice.add(batch)
         progress.advance(len(batch.document))
-    return splice.records(), False
+    return {name: splice.records(found) for name, found in replacements.items()}, False
 
 
 def _replacements(

@@ -3,7 +3,7 @@
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from workbench.core import Codes
@@ -13,11 +13,15 @@ BINS = tuple(-6 + step / 2 for step in range(13))
 
 
 class Firing:
-    """Counts the rows in which each of `width` features is active."""
+    """Counts the rows in which each of `width` features is active.
 
-    def __init__(self, width: int) -> None:
-        self.rows = 0
-        self.counts = torch.zeros(width, dtype=torch.long)
+    Args:
+        units: the features that are of interest; None: all.
+    """
+
+    def __init__(self, width: int, units: Bool[Tensor, " f"] | None = None) -> None:
+        self.rows, self._units = 0, units
+        self._counts = torch.zeros(width, dtype=torch.long)
 
     def add(self, codes: Codes) -> None:
         """Take in some rows; a feature that stands twice in one row counts once."""
@@ -25,8 +29,13 @@ class Firing:
         active = codes.value.flatten() != 0
         pairs = (rows[active] * codes.width + features[active]).unique()
         if codes.width:
-            self.counts += torch.bincount(pairs % codes.width, minlength=codes.width).cpu()
+            self._counts += torch.bincount(pairs % codes.width, minlength=codes.width).cpu()
         self.rows += len(codes)
+
+    @property
+    def counts(self) -> Int[Tensor, " f"]:
+        """Rows in which each feature of interest is active."""
+        return self._counts if self._units is None else self._counts[self._units]
 
     @property
     def density(self) -> Float[Tensor, " f"]:

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from workbench.core import Site
+from workbench.core import Codes, Site
 from workbench.dictionaries import Dictionary, median_norm
 
 from .bootstrap import Estimate, ratio
@@ -15,6 +15,8 @@ from .config import EvaluateConfig
 from .firing import Firing
 
 DICTIONARY = "dictionary"
+Encoded = dict[Dictionary, Codes]
+"""What each dictionary makes of one batch, so that one that writes several Sites encodes once."""
 
 
 class Quality:
@@ -30,7 +32,8 @@ class Quality:
         self.limit: float | None = None
         size = self.judged.sizes[site]
         self._sums = {kept: torch.zeros(documents, size, dtype=torch.float64) for kept in (False, True)}
-        self.firing = {name: Firing(dictionary.width) for name, dictionary in variants.items()}
+        self._units = {name: units_at(dictionary, site) for name, dictionary in variants.items()}
+        self.firing = {name: Firing(dictionary.width, self._units[name]) for name, dictionary in variants.items()}
         self._rows: dict[str, list[Tensor]] = {}
 
     @property
@@ -38,8 +41,13 @@ class Quality:
         return self.variants[DICTIONARY]
 
     @torch.no_grad()
-    def add(self, inputs: Mapping[Site, Float[Tensor, "n d"]], document: Int[Tensor, " n"]) -> None:
-        """Take in the rows of a batch; the first one with rows sets the outlier limit."""
+    def add(
+        self, inputs: Mapping[Site, Float[Tensor, "n d"]], document: Int[Tensor, " n"], encoded: Encoded | None = None
+    ) -> None:
+        """Take in the rows of a batch; the first one with rows sets the outlier limit.
+
+        `encoded` holds the codes of this batch that others have made, and takes in what is made here.
+        """
         target = inputs[self.site].float()
         if not len(target):
             return
@@ -51,14 +59,20 @@ class Quality:
             chosen = kept if only_kept else torch.ones_like(kept)
             sums.index_add_(0, document[chosen], target[chosen].double().cpu())
         self._keep(document=document, kept=kept, square=norm.double().square())
+        encoded = {} if encoded is None else encoded
         for name, dictionary in self.variants.items():
-            self._add_variant(name, dictionary, inputs, target)
+            if dictionary not in encoded:
+                encoded[dictionary] = dictionary.encode(inputs)
+            self._add_variant(name, encoded[dictionary], inputs, target)
 
     def _add_variant(
-        self, name: str, dictionary: Dictionary, inputs: Mapping[Site, Tensor], target: Float[Tensor, "n d"]
+        self, name: str, codes: Codes, inputs: Mapping[Site, Tensor], target: Float[Tensor, "n d"]
     ) -> None:
-        codes = dictionary.encode(inputs)
-        out = dictionary.decode(codes)[self.site] + dictionary.bypass(inputs)[self.site]
+        out = self.variants[name].reconstruct_at(codes, inputs, self.site)
+        units = self._units[name]
+        if units is not None:
+            units = units.to(codes.index.device)
+            codes = codes.map_values(lambda index, value: torch.where(units[index.long()], value, 0.0))
         self.firing[name].add(codes)
         measured = {
             "error": (out - target).square().sum(1),
@@ -91,7 +105,7 @@ class Quality:
             suffix = "" if name == DICTIONARY else f"_{name}"
             record |= {f"{key}{suffix}": value for key, value in self._measures(name, kept).items()}
         return record | {
-            "width": self.judged.width,
+            "width": len(self.firing[DICTIONARY].counts),
             "rows": int(kept.sum()),
             "dropped_share": float((~kept).double().mean()),
         }
@@ -144,3 +158,14 @@ class Quality:
 
     def _all(self, name: str) -> Tensor:
         return torch.cat(self._rows[name])
+
+
+def units_at(dictionary: Dictionary, site: Site) -> Bool[Tensor, " f"] | None:
+    """The features that are counted where `site` is written; None: all.
+
+    One that spans layers is counted layer by layer, each feature where it reads, so that L0 and widths add up as
+    those of one dictionary for each layer do.
+    """
+    if not dictionary.spans_layers:
+        return None
+    return dictionary.reads_of(torch.arange(dictionary.width)) == dictionary.writes.index(site)

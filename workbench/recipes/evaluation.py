@@ -1,17 +1,18 @@
 """Judge the dictionaries of a workspace side by side, by name."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from workbench.core import ConfigError, Progress, Result, Silent, Site
 from workbench.data import PackConfig, PackedText, open_text, pack
-from workbench.dictionaries import Dictionary, DictionarySet
+from workbench.dictionaries import Dictionary, DictionarySet, site_name
 from workbench.evaluation import (
     AbsorptionConfig,
     EvaluateConfig,
+    Judged,
     ProbingConfig,
-    evaluate,
+    evaluate_sets,
     first_letter_absorption,
     neurons_at,
     probe_text,
@@ -72,12 +73,13 @@ def judge_by_name(
     subject = load_model(_model_of(sets[names[0]][0], model), device=device, offline=offline, progress=progress)
     packed = pack(open_text(text, offline=offline), subject.tokenizer, pack_config or PackConfig(), subject.policy)
     heldout = packed.split("heldout")
-    judged, evaluations = {}, {}
+    parts = {}
     for name, (dictionaries, folder) in sets.items():
-        for label, part, controls in _apart(name, dictionaries, load_controls(folder)):
-            result = evaluate(subject, part, heldout, config, controls, progress)
-            result.save(place.path_of("results", f"{label}-evaluation"))
-            judged[label], evaluations[label] = part, result
+        parts |= _apart(name, dictionaries, load_controls(folder))
+    evaluations = evaluate_sets(subject, parts, heldout, config, progress)
+    for label, result in evaluations.items():
+        result.save(place.path_of("results", f"{label}-evaluation"))
+    judged = {label: dictionaries for label, (dictionaries, _) in parts.items()}
     plain = _neurons(subject, evaluations, packed.split("train"), heldout, config, progress) if neurons else {}
     more = {kind: _measure(kind, subject, judged, heldout, config, progress) for kind in dict.fromkeys(also)}
     judgement = Judgement(side_by_side({**evaluations, **plain}), evaluations, more)
@@ -86,25 +88,39 @@ def judge_by_name(
     return judgement
 
 
-def _apart(
-    name: str, dictionaries: DictionarySet, controls: Mapping[str, DictionarySet]
-) -> list[tuple[str, DictionarySet, Mapping[str, DictionarySet]]]:
-    """The set as it is, or, where members write one Site (a sweep), each member as a set of its own."""
-    written = [site for dictionary in dictionaries.values() for site in dictionary.writes]
-    if len(set(written)) == len(written):
-        return [(name, dictionaries, controls)]
+def _apart(name: str, dictionaries: DictionarySet, controls: Mapping[str, DictionarySet]) -> dict[str, Judged]:
+    """The set as it is, or, where members write one Site (a sweep), as one set for each kind that was swept.
 
-    def alone(members: DictionarySet, member: str) -> DictionarySet:
-        return DictionarySet({member: members[member]}, f"{members.name}:{member}", members.manifest)
+    The kinds are told by what `new_set` puts behind a member's Site; a kind of one member is called by the whole name.
+    """
+    if _one_writer_each(dictionaries.values()):
+        return {name: (dictionaries, controls)}
+    kinds: dict[str, list[str]] = {}
+    for member, dictionary in dictionaries.items():
+        site = site_name(dictionary)
+        kind = member.removeprefix(site).removeprefix("-") if member.startswith(site) else member
+        kinds.setdefault(kind, []).append(member)
+    found: dict[str, Judged] = {}
+    for kind, members in kinds.items():
+        whole = len(members) > 1 and kind and _one_writer_each(dictionaries[member] for member in members)
+        for label, chosen in [(kind, members)] if whole else [(member, [member]) for member in members]:
+            beside = {control: _only(held, chosen, label) for control, held in controls.items()}
+            found[f"{name}:{label}"] = (
+                _only(dictionaries, chosen, label),
+                {control: part for control, part in beside.items() if part},
+            )
+    return found
 
-    return [
-        (
-            f"{name}:{member}",
-            alone(dictionaries, member),
-            {control: alone(members, member) for control, members in controls.items() if member in members},
-        )
-        for member in dictionaries
-    ]
+
+def _one_writer_each(dictionaries: Iterable[Dictionary]) -> bool:
+    """Whether no two of them write the same Site, so that they can stand in the model together."""
+    written = [site for dictionary in dictionaries for site in dictionary.writes]
+    return len(set(written)) == len(written)
+
+
+def _only(dictionaries: DictionarySet, members: Iterable[str], label: str) -> DictionarySet:
+    chosen = {member: dictionaries[member] for member in members if member in dictionaries}
+    return DictionarySet(chosen, f"{dictionaries.name}:{label}", dictionaries.manifest)
 
 
 def _model_of(dictionaries: DictionarySet, named: str | None) -> str:
@@ -123,7 +139,7 @@ def _neurons(
     progress: Progress,
 ) -> dict[str, Result]:
     """One evaluation of plain neurons for every distinct L0 and Sites among the sets."""
-    found: dict[str, Result] = {}
+    found: dict[str, Judged] = {}
     seen: list[dict[Site, int]] = []
     for name, result in evaluations.items():
         for sites in _matched(result.tables["layers"], model.shape.sandwich):
@@ -133,8 +149,8 @@ def _neurons(
             label = f"neurons at the L0 of {name}"
             members = neurons_at(model, sites, fitted_on, name=label)
             label = label if label not in found else f"{label} ({', '.join(map(str, sites.values()))})"
-            found[label] = evaluate(model, members, text, config, None, progress)
-    return found
+            found[label] = (members, {})
+    return evaluate_sets(model, found, text, config, progress) if found else {}
 
 
 def _matched(layers: Sequence[Mapping[str, Any]], sandwich: bool) -> list[dict[Site, int]]:

@@ -1,6 +1,7 @@
 """Train dictionaries by name: one pass of the model, whatever the number of dictionaries."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 
@@ -10,7 +11,7 @@ from workbench.dictionaries import Dictionary, DictionarySet, Wanted, new_set
 from workbench.evaluation import EvaluateConfig, evaluate
 from workbench.models import HookedModel, load_model
 from workbench.store import ActivationStore, Rows, StoreRows, StreamRows, open_store
-from workbench.training import Probe, TrainConfig, Trained, fit
+from workbench.training import Probe, TrainConfig, Trained, check_memory, fit
 from workbench.workspace import Workspace
 
 from .subject import open_subject
@@ -44,7 +45,8 @@ def train_by_name(
     recovered is measured on its held-out split as training goes on.
 
     Raises:
-        ConfigError: unknown family or contradicting settings. SiteError: a layer or site that is not there.
+        ConfigError: unknown family, contradicting settings, or too little memory.
+        SiteError: a layer or site that is not there.
     """
     progress, probe = progress or Silent(), None
     if store is not None:
@@ -53,15 +55,20 @@ def train_by_name(
             model, device=device, dtype=dtype, offline=offline, policy=opened.policy, progress=progress
         )
         opened.check_compatible(subject)
-        fresh = _fresh(subject, wanted, _stored_layers(opened) if layers is None else layers, sites, name)
-        rows: Rows = StoreRows(opened, seed=train.seed, passes=passes, sites=_needed(fresh), prefetch=True)
+        layers = _stored_layers(opened) if layers is None else layers
+        planned = _planned(subject, wanted, layers, sites, name)
+        # On a CPU the reader's thread would hold up the kernels' by more than reading takes.
+        ahead = subject.device.type != "cpu"
+        rows: Rows = StoreRows(opened, seed=train.seed, passes=passes, sites=_needed(planned), prefetch=ahead)
     else:
         subject, packed = open_subject(
             model, text, pack, device=device, dtype=dtype, offline=offline, progress=progress
         )
-        fresh = _fresh(subject, wanted, layers, sites, name)
-        rows = StreamRows(subject, packed.split("train"), _needed(fresh), chunk_sequences, train.seed, passes)
+        planned = _planned(subject, wanted, layers, sites, name)
+        rows = StreamRows(subject, packed.split("train"), _needed(planned), chunk_sequences, train.seed, passes)
         probe = loss_recovered(subject, packed.split("heldout"))
+    check_memory(planned, rows)
+    fresh = _fresh(subject, wanted, layers, sites, name)
     with place.lock(f"train-{name}"):
         return fit(fresh, rows, place.path_of("dictionaries", name), train, progress, probe)
 
@@ -92,6 +99,12 @@ def _fresh(
         if not 0 <= layer < model.shape.n_layers:
             raise SiteError(f"no layer {layer} in {model.ref.id}", f"its layers are 0 to {model.shape.n_layers - 1}")
     return new_set(wanted, model.shape.row_size, layers=layers, sites=parsed, name=name)
+
+
+def _planned(*words: Any) -> DictionarySet:
+    """The set without memory for its weights: whether there is enough is known before it is taken."""
+    with torch.device("meta"):
+        return _fresh(*words)
 
 
 def _needed(dictionaries: DictionarySet) -> tuple[Site, ...]:

@@ -16,7 +16,7 @@ def check_memory(dictionaries: DictionarySet, rows: Rows) -> None:
 
     For each weight: itself, Adam's two averages, and its gradient while its dictionary makes a step (one at a time).
     A checkpoint is written one dictionary at a time and holds a second copy of weights and averages meanwhile. Rows:
-    one chunk at every Site.
+    one chunk at every Site. Weights on the device `meta` are yet to be made; others are there already.
 
     Raises:
         ConfigError: it would not fit; the message has the sum.
@@ -24,9 +24,11 @@ def check_memory(dictionaries: DictionarySet, rows: Rows) -> None:
     sizes = [_bytes(dictionary) for dictionary in dictionaries.values()]
     sites = {site: size for dictionary in dictionaries.values() for site, size in dictionary.sizes.items()}
     chunk = rows.total_rows / max(rows.n_chunks, 1) * sum(sites.values()) * 4
-    # New weights are zeros that no memory stands behind before they are written.
+    made = sum(
+        size for size, dictionary in zip(sizes, dictionaries.values(), strict=True) if dictionary.device.type != "meta"
+    )
     states, working = 3 * sum(sizes), 3 * max(sizes, default=0)
-    needed, available = states + working + chunk, available_memory(dictionaries)
+    needed, available = states + working + chunk, available_memory(dictionaries) + made
     if needed <= available:
         return
     numbers = sum(sum(p.numel() for p in dictionary.parameters()) for dictionary in dictionaries.values())
@@ -35,7 +37,7 @@ def check_memory(dictionaries: DictionarySet, rows: Rows) -> None:
         found=(
             f"weights and Adam's averages {states / 1e9:.1f} GB + gradients or a checkpoint of the largest "
             f"{working / 1e9:.1f} GB + rows {chunk / 1e9:.1f} GB = {needed / 1e9:.1f} GB; "
-            f"{available / 1e9:.1f} GB are free"
+            f"{available / 1e9:.1f} GB are there for it"
         ),
         hint="take fewer features, layers or dictionaries at a time, or fewer sequences in a chunk",
     )

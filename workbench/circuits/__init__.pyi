@@ -59,3 +59,13 @@ from .match import matching as matching
 from .merge import merge as merge, merged_graph as merged_graph
 from .top_units import top_units as top_units
 from .top_units_config import TopUnitsConfig as TopUnitsConfig
+from .invariant import (
+    Reading as Reading,
+    connections as connections,
+    de_embedding as de_embedding,
+    invariant_circuit as invariant_circuit,
+    reading as reading,
+    strongest_heads as strongest_heads,
+    through as through,
+)
+from .invariant_paths import Factors as Factors, Path as Path, PathSearch as PathSearch, Step as Step, factor as factor

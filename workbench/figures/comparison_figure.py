@@ -48,3 +48,20 @@ def graph_merge(result: Result) -> go.Figure:
         showlegend=False,
     )
     return fig.update_xaxes(title="mean and bootstrap interval")
+
+
+@register("figure", "top_units")
+def top_units(result: Result) -> go.Figure:
+    """The task's score with the k most varying units kept, features and neurons, random units dotted."""
+    fig = figure(title=plain(f"{result.params['task']}: layer {result.params['layer']}, top k units kept"))
+    for name, colour in (("transcoder features", POSITIVE), ("neurons", NEGATIVE)):
+        rows = [row for row in result.tables.get("curve", []) if row["units"] == name]
+        line = {"color": colour}
+        x = [row["k"] + 1 for row in rows]
+        fig.add_scatter(x=x, y=[row["score"] for row in rows], name=name, mode="lines+markers", line=line)
+        drawn = [(row["k"] + 1, row["random_mean"]) for row in rows if row.get("random_mean") == row.get("random_mean")]
+        if drawn:
+            dotted = {**line, "dash": "dot"}
+            fig.add_scatter(x=[p[0] for p in drawn], y=[p[1] for p in drawn], name=f"random {name}", line=dotted)
+    fig.add_hline(y=result.scalars["full"], line={"color": NEUTRAL, "dash": "dash", "width": 1})
+    return fig.update_xaxes(type="log", title="units kept + 1").update_yaxes(title=plain(result.params["metric"]))

@@ -18,6 +18,7 @@ from .circuit import circuit_app
 from .circuit_compare import compare_command, group_command
 from .circuit_graphs import export_graph_command, import_graph_command
 from .circuit_rank import heads_command, ledger_command, rank_command
+from .circuit_units import units_command
 from .codebook import codebook_app
 from .codes import search_command, steer_command
 from .continual import continual_command
@@ -56,6 +57,7 @@ app.add_typer(text_app, name="text")
 app.add_typer(circuit_app, name="circuit")
 app.add_typer(report_app, name="report")
 circuit_app.command("group")(group_command)
+circuit_app.command("units")(units_command)
 circuit_app.command("compare")(compare_command)
 circuit_app.command("tasks")(tasks_command)
 circuit_app.command("import")(import_graph_command)

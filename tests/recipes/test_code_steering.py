@@ -3,7 +3,7 @@ import torch
 
 from workbench.core import ConfigError, MaskPolicy, Site, Unit
 from workbench.data import PackConfig, open_text, pack
-from workbench.dictionaries import Codebook, CodebookConfig, DictionarySet
+from workbench.dictionaries import Codebook, CodebookConfig, CoderConfig, DictionarySet, make_dictionary
 from workbench.models import load_model
 from workbench.recipes import Steered, SteeringConfig, steer_codes
 from workbench.recipes.steered import random_codes
@@ -94,3 +94,11 @@ def test_an_unknown_code_is_refused(steered):
     subject, text = steered
     with pytest.raises(ConfigError, match="no codebook has the code"):
         steer_codes(subject, text, {"x": "x"}, SteeringConfig(), {"x": [unit(900)]}, prompts=("",))
+
+
+def test_features_of_an_autoencoder_are_no_codes(steered):
+    subject, text = steered
+    sizes = {SITE: subject.model.shape.d_model}
+    plain = make_dictionary("topk-sae", CoderConfig(d_sae=8, k=2), sizes, sizes)
+    with pytest.raises(ConfigError, match="is a topk-sae"):
+        steer_codes(Steered(subject.model, DictionarySet([plain])), text)

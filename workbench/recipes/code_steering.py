@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from workbench.core import (
+    ConfigError,
     Edit,
     Interrupted,
     Progress,
@@ -20,6 +21,7 @@ from workbench.core import (
     child,
 )
 from workbench.data import PackedText
+from workbench.dictionaries import Codebook
 from workbench.evaluation import EvaluateConfig, proportion, ratio
 from workbench.features import CodeSearchConfig, compile_pattern, topic_codes
 from workbench.models import Generation, HookedModel, Sampling, TokenBatch
@@ -47,8 +49,11 @@ def steer_codes(
     (what was activated), `samples` (every text).
 
     Raises:
-        ConfigError: unknown member, or the set has no codebooks. Interrupted: cancelled.
+        ConfigError: a code that no member has, or a member that is no codebook. Interrupted: cancelled.
     """
+    for name, book in steered.books.items():
+        if not isinstance(book, Codebook):
+            raise ConfigError(f"steering by codes needs codebooks, {name} is a {book.family}", hint="see CodeTweak")
     config, topics, progress = config or SteeringConfig(), topics or TOPICS, progress or Silent()
     patterns = {topic: compile_pattern(pattern, None) for topic, pattern in topics.items()}
     search = CodeSearchConfig(sequences=config.search_sequences, rows=max(config.codes, 1))

@@ -58,9 +58,9 @@ def automaton_runs() -> tuple[AutomatonRun, ...]:
 
 add(AutomatonRun(name="scaled-plain", paper=False, tokens=6, lr=2e-3))
 add(AutomatonRun(name="scaled-attn-k1", paper=False, attention=300, tokens=1))
-add(AutomatonRun(name="scaled-both-k1", paper=False, attention=300, mlp=600, k=1, tokens=0.8))
-add(AutomatonRun(name="scaled-both-k4", paper=False, attention=300, mlp=600, k=4, tokens=0.8))
-add(AutomatonRun(name="scaled-both-k16", paper=False, attention=300, mlp=600, k=16, tokens=0.8))
+add(AutomatonRun(name="scaled-both-k1", paper=False, attention=300, mlp=600, k=1, tokens=1))
+add(AutomatonRun(name="scaled-both-k4", paper=False, attention=300, mlp=600, k=4, tokens=1))
+add(AutomatonRun(name="scaled-both-k16", paper=False, attention=300, mlp=600, k=16, tokens=1))
 add(AutomatonRun(name="paper-plain", paper=True, tokens=32, lr=1.5e-3, published="no codebook"))
 add(AutomatonRun(name="paper-attn-k1", paper=True, attention=2000, tokens=5, published="attn only, k=1, C=2k"))
 add(

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from workbench.circuits import DiscreteConfig, auroc, contrast_of, discrete, read_outputs
+from workbench.circuits import Components, DiscreteConfig, auroc, contrast_of, discrete, read_outputs
 from workbench.circuits.discrete import discrete_from_rows, edge_counts, node_counts
 from workbench.circuits.discrete_rows import OutputRows
 from workbench.core import ConfigError
@@ -63,8 +63,9 @@ def test_a_component_with_words_of_its_own_on_one_side_is_found(planted):
     assert best == "a1.h1"
     assert all(score == 0 for node, score in scores.items() if node != best)
     edges = {row["edge"]: row["score"] for row in result.tables["edges"]}
-    assert set(edges) >= {"a0.h0->m0", "a0.h3->a1.h1", "m0->a1.h1", "a1.h1->m1"}
-    assert "a0.h0->a0.h1" not in edges
+    assert set(edges) >= {"a0.h0->m0", "a0.h3->a1.h1<q>", "m0->a1.h1<k>", "a1.h1->m1"}
+    assert set(edges) < set(Components.of(model.shape).edges)
+    assert not any(edge.startswith("input") or edge.endswith("logits") for edge in edges)
     assert min(score for edge, score in edges.items() if "a1.h1" in edge) > 0
     votes = {row["node"]: row["votes"] for row in result.tables["nodes"]}
     assert max(votes, key=lambda node: votes[node]) == best

@@ -37,8 +37,8 @@ def discrete(
     """Score nodes and edges by codes that clean prompts have and corrupted ones never.
 
     Tables: `nodes` (node, score, and `votes`: how often it is in the better half of the pairs, the paper's edge
-    level), `edges` (edge `a0.h1->m1` between heads and MLPs, whatever is read there; score). Scores are means over
-    trials. Scalars: `codes_used`, mean number of different codes.
+    level), `edges` (edge between heads and MLPs, score; a pair scores the same whatever is read there). Scores are
+    means over trials. Scalars: `codes_used`, mean number of different codes.
 
     Raises:
         TextError: pairs that do not fit together. Interrupted: cancelled.
@@ -88,7 +88,7 @@ def discrete_from_rows(
                 {"node": names[source], "score": float(score), "votes": int(vote)}
                 for source, score, vote in zip(sources, nodes, votes, strict=True)
             ],
-            "edges": _edge_rows(names, sources, pairs, edges),
+            "edges": _edge_rows(parts.components, sources, pairs, edges),
         },
         params={"scorer": "discrete codes", "level": "edge", **config.model_dump(mode="json")},
         inputs={"model": model.ref.weight_hash},
@@ -141,12 +141,18 @@ def _pairs(components: Components, sources: list[int]) -> list[tuple[int, int]]:
 
 
 def _edge_rows(
-    names: tuple[str, ...], sources: list[int], pairs: list[tuple[int, int]], scores: np.ndarray
+    components: Components, sources: list[int], pairs: list[tuple[int, int]], scores: np.ndarray
 ) -> list[dict[str, Any]]:
-    return [
-        {"edge": f"{names[sources[a]]}->{names[sources[b]]}", "score": float(score)}
-        for (a, b), score in zip(pairs, scores, strict=True)
-    ]
+    """A pair's score for every edge between the two; the best pair's where heads share keys and values."""
+    names = [components.sources[source] for source in sources]
+    known = {(names[a], names[b]): float(score) for (a, b), score in zip(pairs, scores, strict=True)}
+    rows = []
+    for reader, source in components.allowed.nonzero().tolist():
+        start, ends = components.sources[source], components.nodes_of_reader(reader)
+        found = [known[start, end] for end in ends if (start, end) in known]
+        if found:
+            rows.append({"edge": f"{start}->{components.readers[reader]}", "score": max(found)})
+    return rows
 
 
 def _votes(edges: np.ndarray, pairs: list[tuple[int, int]], count: int) -> np.ndarray:

@@ -173,15 +173,10 @@ def _measure(
 
 
 def _areas(tables: Mapping[str, Rows], circuit: PlantedCircuit) -> dict[str, float]:
-    """Nodes: heads and MLPs. Edges without a letter at their end stand for all that is read there."""
-    edges, truth = tables["edges"], circuit.edges
-    if not any("<" in row["edge"] for row in edges):
-        truth = {edge.split("<")[0] for edge in truth}
-    nodes = tables["nodes"]
-    scored = {row["node"] for row in nodes}
+    """Nodes are heads and MLPs; edges those that a method scores."""
     return {
-        "node AUROC": area(nodes, "node", circuit.nodes & scored, ("input", "logits")),
-        "edge AUROC": area(edges, "edge", truth),
+        "node AUROC": area(tables["nodes"], "node", circuit.nodes, ("input", "logits")),
+        "edge AUROC": area(tables["edges"], "edge", circuit.edges),
     }
 
 
@@ -202,7 +197,7 @@ def _summary(rows: Rows) -> list[dict[str, Any]]:
 
 _NOTES = (
     "AUROC of |score| against the planted circuit: nodes are heads and MLPs (input and logits are always in it); edges "
-    "all edges of the component graph, for discrete codes the pairs of heads and MLPs. Ties count "
+    "all edges of the component graph, for discrete codes those between heads and MLPs. Ties count "
     "half (nan: no such edge in the circuit); random: the mean of 20 draws.",
     "Every distractor has the weight norm and output norm of the circuit's part in its place. others: distractors run "
     "the same program on words of their own, drawn anew in corrupted prompts; echo: on the circuit's own words, so "

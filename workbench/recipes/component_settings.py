@@ -15,6 +15,7 @@ SCORERS = (
     "eap-ig-inputs",
     "eap-ig-activations",
     "acdc",
+    "discrete",
     "mean-difference",
     "random",
 )

@@ -10,6 +10,7 @@ from workbench.circuits import (
     AttributionConfig,
     CircuitCheckConfig,
     ComponentConfig,
+    DiscreteConfig,
     FaithfulnessConfig,
     PatchConfig,
     PathPatchConfig,
@@ -18,6 +19,7 @@ from workbench.circuits import (
     check_circuit,
     compare_scores,
     contrast_of,
+    discrete,
     eap,
     faithfulness,
     mean_difference,
@@ -172,6 +174,9 @@ def _method(scorer: str, config: DiscoverConfig) -> tuple[Config, Method]:
         return plain, lambda m, t, p: mean_difference(m, t, plain, p)
     if scorer == "random":
         return plain.model_copy(), lambda m, t, p: random_scores(m, config.seed)
+    if scorer == "discrete":
+        codes = DiscreteConfig(batch=config.batch, seed=config.seed)
+        return codes, lambda m, t, p: discrete(m, t, codes, p)
     if scorer == "path":
         paths = PathPatchConfig.model_validate(shared)
         return paths, lambda m, t, p: path_patch(m, t, paths, p)

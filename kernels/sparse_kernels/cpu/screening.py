@@ -90,6 +90,11 @@ def _cut(found, count, k, bound, word, value):
 @njit(cache=_CACHE, nogil=True)
 def _raise_floor(best, ranked, k, floor, bound, word, value):
     """A floor from the best scores of groups: the k-th largest of them is no larger than the k-th score of all."""
+    if k == 1:
+        top = floor
+        for group in range(best.shape[0]):
+            top = max(top, best[group])
+        return floor if top == floor else max(floor, _floor(np.int64(top), bound, word, value))
     count = 0
     for group in range(best.shape[0]):
         ranked[count] = (np.int64(best[group]) << 32) | group

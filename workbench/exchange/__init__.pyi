@@ -1,3 +1,4 @@
+from .codebook_features import read_codebook_features as read_codebook_features
 from .delphi import LatentCache as LatentCache, cache_folder_name as cache_folder_name
 from .exchange import (
     Exchanged as Exchanged,

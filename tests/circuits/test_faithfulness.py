@@ -206,7 +206,8 @@ def test_scores_are_compared_with_exact_effects(scored):
     found = {row["scorer"]: row for row in rows}
     assert found["exact"]["rho"] == pytest.approx(1)
     assert found["exact"]["auroc"] == 1
-    assert found["eap"]["rho_low"] <= found["eap"]["rho_high"]
+    assert found["eap"]["rho_low"] <= found["eap"]["rho"] <= found["eap"]["rho_high"]
+    assert found["exact"]["auroc_low"] == found["exact"]["auroc_high"] == 1
     assert set(found) == {"exact", "eap", "baseline", "chance"}
 
 

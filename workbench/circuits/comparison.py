@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from workbench.core import Result
+from workbench.core import Result, child
 
 from .agreement import agreement
-from .intervals import bounds, resamples
+from .intervals import bounds
 
 Array = np.ndarray
 
@@ -49,32 +49,44 @@ def compare_scores(
     """Every scorer against the exact effects of nodes (a Result of `patch`).
 
     Columns: `rho` (Spearman of signed scores and effects), `rho_absolute`, `auroc` (the top share by |effect| found by
-    |score|), each with bounds from resampling the prompts of the exact effects; scorers without signs (distances)
-    compare as absolute only in `rho_absolute` and `auroc`.
+    |score|), each with bounds from resampling the nodes. Scorers without signs (distances) compare fairly in
+    `rho_absolute` and `auroc` only.
     """
     names = [row["node"] for row in exact.tables["nodes"]]
     chosen = heads_of(names) if heads_only else np.ones(len(names), bool)
-    effects = exact.arrays["effects"][:, chosen]
-    draws = resamples(len(effects), bootstrap, seed) @ effects if bootstrap and len(effects) > 1 else None
+    effects = exact.arrays["effects"].mean(0)[chosen]
+    positive = _top(effects, top)
+    draws = np.random.default_rng(child(seed, "nodes")).integers(0, len(effects), (bootstrap, len(effects)))
     rows = []
     for name, result in scorers.items():
         known = {row["node"]: float(row["score"]) for row in result.tables["nodes"]}
         scores = np.array([known.get(node, 0.0) for node in names])[chosen]
         row: dict[str, Any] = {"scorer": name}
-        sampled = None if draws is None else [_agree(scores, draw, top) for draw in draws]
-        for key, value in _agree(scores, effects.mean(0), top).items():
+        sampled = [_agree(scores[draw], effects[draw], positive[draw]) for draw in draws]
+        for key, value in _agree(scores, effects, positive).items():
             row[key] = value
-            if sampled is not None:
-                low, high = bounds(np.array([each[key] for each in sampled]), confidence)
-                row[f"{key}_low"], row[f"{key}_high"] = float(low), float(high)
+            row[f"{key}_low"], row[f"{key}_high"] = _bounds([each[key] for each in sampled], confidence)
         rows.append(row)
     return rows
 
 
-def _agree(scores: Array, effects: Array, top: float) -> dict[str, float]:
-    count = max(1, round(top * len(effects)))
+def _bounds(samples: Sequence[float], confidence: float) -> tuple[float, float]:
+    """Bounds of the samples that are numbers: a draw without a positive has no AUROC."""
+    known = np.array([sample for sample in samples if np.isfinite(sample)])
+    if not len(known):
+        return float("nan"), float("nan")
+    low, high = bounds(known, confidence)
+    return float(low), float(high)
+
+
+def _top(effects: Array, share: float) -> Array:
+    """True at the largest |effects|."""
     positive = np.zeros(len(effects), bool)
-    positive[np.argsort(-np.abs(effects), kind="stable")[:count]] = True
+    positive[np.argsort(-np.abs(effects), kind="stable")[: max(1, round(share * len(effects)))]] = True
+    return positive
+
+
+def _agree(scores: Array, effects: Array, positive: Array) -> dict[str, float]:
     return {
         "rho": agreement(scores.tolist(), effects.tolist())["rho"],
         "rho_absolute": agreement(np.abs(scores).tolist(), np.abs(effects).tolist())["rho"],

@@ -26,9 +26,10 @@ def test_the_formula_against_runs_of_the_model(analysed):
         measured = sign * (base - float(runs.metric([order[:n]], "frozen")[0])) / size
         predicted = float(support.topk(n).values.sum()) / size
         draws = [
-            torch.randperm(len(order), generator=generator(0, "group effect", n, i))[:n] for i in range(RANDOM_GROUPS)
+            torch.randperm(len(order) - n, generator=generator(0, "group effect", n, i))[:n]
+            for i in range(RANDOM_GROUPS)
         ]
-        random = [abs(base - float(runs.metric([order[draw]], "frozen")[0])) / size for draw in draws]
+        random = [abs(base - float(runs.metric([order[n:][draw]], "frozen")[0])) / size for draw in draws]
         wanted.append(min(max(min(predicted, measured) - sum(random) / RANDOM_GROUPS, 0.0), 1.0))
     assert found["group_effect"] == pytest.approx(sum(wanted) / len(SIZES))
     assert trace(model, dictionaries, IDS, DIFFERENCE).scores["group_effect"] == found["group_effect"]

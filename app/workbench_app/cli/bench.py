@@ -44,9 +44,9 @@ def capture_command(bench: CaptureBenchConfig, as_json: JsonOption = False) -> N
     _bench("capture", bench, as_json)
 
 
-@bench_app.command("circuits")
+@bench_app.command("graphs")
 @settings(bench=CircuitBenchConfig)
-def circuits_command(bench: CircuitBenchConfig, as_json: JsonOption = False) -> None:
+def graphs_command(bench: CircuitBenchConfig, as_json: JsonOption = False) -> None:
     """Time the attribution graph of a prompt beside the bare products of its pull-backs."""
     _bench("circuits", bench, as_json)
 

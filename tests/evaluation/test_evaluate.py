@@ -15,6 +15,7 @@ from workbench.dictionaries import (
     make_dictionary,
 )
 from workbench.evaluation import EvaluateConfig, evaluate, evaluate_sets
+from workbench.evaluation.batches import batches
 
 CONFIG = EvaluateConfig(batch_sequences=3, bootstrap=50, single_layers_every=1)
 
@@ -137,10 +138,10 @@ def test_several_sets_at_once_are_each_as_alone(model, dictionaries, text, resul
     monkeypatch.setattr(model, "run", lambda *words, **more: runs.append(1) or run(*words, **more))
     sets = {"one": (dictionaries, controls), "other": (other, {"affine": other.affine_only()})}
     found = evaluate_sets(model, sets, text, CONFIG)
-    batches = -(-len(text) // CONFIG.batch_sequences)
-    assert len(captures) == batches
+    times = -(-len(text) // CONFIG.batch_sequences)
+    assert len(captures) == times
     wanted = 1 + 2 + 1 + 2 + 2 * 2  # alone; two sets; affine; mean, zero; two layers of each
-    assert len(runs) == batches * wanted + len(captures), "a capture is a run"
+    assert len(runs) == times * wanted + len(captures), "a capture is a run"
     monkeypatch.undo()
     alone = evaluate(model, other, text, CONFIG, controls)
     for name, wanted in (("one", result), ("other", alone)):
@@ -240,3 +241,15 @@ def test_cancelled(model, text, dictionaries):
     part = evaluate(model, dictionaries, text, CONFIG, progress=CancelAfter(4))
     assert part.partial
     assert 0 < part.tables["splice"][0]["n"] < 40
+
+
+def test_some_sequences_are_spread_over_the_text(model, text):
+    found = list(batches(model, text, 2, 3))
+    assert [len(batch.document) for batch in found] == [2, 1]
+    chosen = torch.tensor([0, 2, 4])
+    assert torch.equal(torch.cat([batch.document for batch in found]), text.document[chosen].long())
+    for batch, lengths in zip(found, text.lengths[chosen].split(2), strict=True):
+        assert torch.equal(batch.tokens.lengths, lengths.long())
+        assert batch.tokens.ids.shape[1] == batch.mask.shape[1] == int(lengths.max())
+    everything = torch.cat([batch.document for batch in batches(model, text, 2, 100)])
+    assert torch.equal(everything, text.document.long())

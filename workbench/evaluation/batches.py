@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
+import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
@@ -20,18 +21,27 @@ class TextBatch(NamedTuple):
 
 
 def batches(model: HookedModel, text: PackedText, size: int, sequences: int | None = None) -> Iterator[TextBatch]:
-    """The first `sequences` (None: all) in batches, padding that no sequence of the batch needs cut off.
+    """The text in batches, padding that no sequence of the batch needs cut off.
+
+    Args:
+        sequences: only so many, spread evenly, so that as many documents as possible are among them; None: all.
 
     Raises:
         TextError: no position counts.
     """
-    end = min(len(text), sequences or len(text))
+    chosen = spread(len(text), sequences or len(text))
     special = model.tokenizer.special_ids if model.tokenizer is not None else ()
-    mask = text.mask(model.policy, tuple(special))[:end]
+    mask = text.mask(model.policy, tuple(special))[chosen]
     if not mask.any():
         raise TextError("no position of the text counts", model.policy.describe(), "give more or longer documents")
-    for start in range(0, end, size):
-        part = slice(start, min(start + size, end))
+    for part, counted in zip(chosen.split(size), mask.split(size), strict=True):
         longest = int(text.lengths[part].max())
         tokens = TokenBatch(text.ids[part, :longest].long(), text.lengths[part].long())
-        yield TextBatch(tokens, mask[part, :longest], text.document[part].long())
+        yield TextBatch(tokens, counted[:, :longest], text.document[part].long())
+
+
+def spread(available: int, wanted: int) -> Int[Tensor, " n"]:
+    """So many of `available` numbers, evenly spaced, in order; all where fewer are there."""
+    if wanted >= available:
+        return torch.arange(available)
+    return torch.arange(wanted) * available // wanted

@@ -13,7 +13,9 @@ class EvaluateConfig(Config):
         default=6.0, gt=1, description="rows whose target's norm exceeds this many medians are counted apart"
     )
     splice: bool = Field(default=True, description="also measure cross-entropy and KL with everything spliced in")
-    splice_sequences: int | None = Field(default=None, ge=1, description="sequences used for splicing; none: all")
+    splice_sequences: int | None = Field(
+        default=None, ge=1, description="sequences used for splicing, spread over the text; none: all"
+    )
     single_layers_every: int = Field(
         default=0, ge=0, description="also splice every n-th dictionary alone; 0: none alone"
     )

@@ -80,7 +80,7 @@ def loss_recovered(model: HookedModel, text: PackedText, sequences: int = PROBE_
     """
     if not len(text):
         return None
-    sample = text.take(torch.arange(min(sequences, len(text))))
+    sample = text.take(torch.arange(min(sequences, len(text))) * len(text) // min(sequences, len(text)))
     config = EvaluateConfig(zero_ablation=False, bootstrap=10)
 
     def probe(dictionary: Dictionary) -> dict[str, float]:

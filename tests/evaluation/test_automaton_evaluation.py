@@ -81,7 +81,7 @@ def test_the_neuron_beside_a_code_is_the_best_at_its_recall():
 def test_precision_at_a_recall_is_that_of_counting():
     draw = torch.Generator().manual_seed(0)
     values, is_target = torch.randn(200, 5, generator=draw), torch.rand(200, generator=draw) < 0.2
-    found = _at_recall(values[is_target], values.sort(0).values, recall=0.4)
+    found = _at_recall(values[is_target], values.T.contiguous().sort(1).values, recall=0.4)
     hits = round(0.4 * int(is_target.sum()))
     for neuron in range(5):
         threshold = sorted(values[is_target, neuron].tolist(), reverse=True)[hits - 1]

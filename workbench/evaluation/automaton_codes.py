@@ -122,9 +122,9 @@ def with_neurons(
     found: dict[int, tuple[float, str]] = {}
     for site, values in _neurons(subject, ids, sites).items():
         for sign in (1, -1) if both_signs else (1,):
-            ordered = (sign * values).sort(0).values
+            columns = (sign * values).T.contiguous().sort(1).values
             for state, (is_target, code) in wanted.items():
-                precision = _at_recall(sign * values[is_target], ordered, code.recall)
+                precision = _at_recall(sign * values[is_target], columns, code.recall)
                 neuron = int(precision.argmax())
                 if float(precision[neuron]) > found.get(state, (-1.0, ""))[0]:
                     found[state] = float(precision[neuron]), f"{'-' if sign < 0 else ''}{site}.n{neuron}"
@@ -133,13 +133,15 @@ def with_neurons(
     ]
 
 
-def _at_recall(targets: Float[Tensor, "m d"], ordered: Float[Tensor, "n d"], recall: float) -> Float[Tensor, " d"]:
-    """Precision of every neuron at the threshold where it fires at `recall` of the targets."""
+def _at_recall(targets: Float[Tensor, "m d"], columns: Float[Tensor, "d n"], recall: float) -> Float[Tensor, " d"]:
+    """Precision of every neuron at the threshold where it fires at `recall` of the targets.
+
+    columns: every neuron's values, from small to large.
+    """
     hits = max(1, round(recall * len(targets)))
     threshold = targets.topk(hits, dim=0).values[-1]
-    columns = ordered.T.contiguous()
     below = torch.searchsorted(columns, threshold[:, None].contiguous(), right=False)[:, 0]
-    return hits / (len(ordered) - below).double()
+    return hits / (columns.shape[1] - below).double()
 
 
 def _neurons(subject: AutomatonSubject, ids: Int[Tensor, "n t"], sites: list[Site]) -> Mapping[Site, Tensor]:

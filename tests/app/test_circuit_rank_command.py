@@ -29,8 +29,8 @@ def test_the_ledger_of_a_traced_graph(monkeypatch, capsys, tmp_path):
     draw = torch.Generator().manual_seed(0)
     dictionaries = dictionaries_for_layers("topk-transcoder", range(2), model.shape.d_model, CoderConfig(d_sae=16, k=2))
     for dictionary in dictionaries.values():
-        dictionary.W_enc.data = torch.randn(dictionary.W_enc.shape, generator=draw)
-        dictionary.W_dec.data = torch.randn(dictionary.W_dec.shape, generator=draw)
+        for parameter in dictionary.parameters():
+            parameter.data = torch.randn(parameter.shape, generator=draw)
     words = "the man from north korea said the capital"
     ids = [model.tokenizer.encode(word)[0] for word in ("cap-north-korea", "cap-south-korea")]
     graph = trace(model, dictionaries, model.tokens(words), Target.difference(*ids))

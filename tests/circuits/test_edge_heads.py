@@ -57,10 +57,12 @@ def test_the_table_names_the_strongest_edges():
     edges = result.df("edges")
     weights = graph.df("edges").set_index(["source", "target"])["weight"]
     assert len(edges) == 3
-    for row in edges.itertuples():
-        assert row.weight == pytest.approx(weights[row.source, row.target], rel=1e-5)
-        parts = result.df("heads").query("source == @row.source and target == @row.target")["part"]
-        assert parts.sum() == pytest.approx(row.weight)
+    for row in result.tables["edges"]:
+        assert row["weight"] == pytest.approx(weights[row["source"], row["target"]], rel=1e-5)
+        mine = [
+            h["part"] for h in result.tables["heads"] if (h["source"], h["target"]) == (row["source"], row["target"])
+        ]
+        assert sum(mine) == pytest.approx(row["weight"])
     node = graph.nodes[graph.top(1)[0]].id
     with pytest.raises(ConfigError, match="no node"):
         edge_heads(model, dictionaries, graph, [("feature:9:9:9", node)])

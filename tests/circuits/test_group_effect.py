@@ -48,7 +48,9 @@ def test_what_is_predicted_and_not_measured_earns_nothing(analysed, monkeypatch)
     assert found["group_effect"] == 0
     assert found["group_predicted"] == honest["group_predicted"] > 0
     monkeypatch.setattr(Measurements, "metric", lambda self, groups, mode: right(self, groups, mode) * float("nan"))
-    assert group_effect(model, analysis, Silent())["group_effect"] == 0
+    found = group_effect(model, analysis, Silent())
+    assert found["group_effect"] == 0
+    assert found["group_diverged"] == len(SIZES)
 
 
 def test_no_features_earn_nothing(analysed):

@@ -38,6 +38,7 @@ def test_a_graph_of_neurons_is_traced_checked_and_validated():
     neurons = neuron_set(model, 4)
     graph = trace(model, neurons, IDS, DIFFERENCE)
     node = graph.nodes[graph.top(1, "neuron")[0]]
+    assert node.unit is not None
     assert (node.unit.kind, node.unit.artifact) == ("neuron", "")
     assert check_sums(model, neurons, graph).scalars["worst_ratio"] < 1e-8
     result = validate(model, neurons, graph, ValidateConfig(singles=2, exact=5, exact_drawn=5, sizes=(2,)))

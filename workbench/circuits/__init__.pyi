@@ -5,6 +5,7 @@ from .attribution_patch import attribution_patch as attribution_patch
 from .baselines import mean_difference as mean_difference, random_scores as random_scores
 from .circuit_check import check_circuit as check_circuit
 from .circuit_file import read_circuit as read_circuit, write_circuit as write_circuit
+from .compare import compare as compare, overlap as overlap
 from .comparison import auroc as auroc, compare_scores as compare_scores, truth_auroc as truth_auroc
 from .component_config import (
     AcdcConfig as AcdcConfig,
@@ -33,20 +34,6 @@ from .discrete_config import DiscreteConfig as DiscreteConfig, DiscreteSweepConf
 from .eap import eap as eap
 from .edge_heads import edge_heads as edge_heads
 from .faithfulness import faithfulness as faithfulness
-from .group_effect import group_effect as group_effect
-from .ledger import error_ledger as error_ledger
-from .measure import Measurements as Measurements
-from .neurons import neuron_set as neuron_set
-from .patch import patch as patch
-from .path_patch import path_patch as path_patch
-from .prune import edge_influence as edge_influence, prune as prune
-from .replacement import LocalReplacement as LocalReplacement, replace_mlps as replace_mlps
-from .sums import check_sums as check_sums, target_of as target_of
-from .target import Metric as Metric, resolve as resolve
-from .trace import trace as trace
-from .units import LayerUnits as LayerUnits
-from .validate import validate as validate
-from .compare import compare as compare, overlap as overlap
 from .group import (
     Grouping as Grouping,
     Supernode as Supernode,
@@ -55,10 +42,7 @@ from .group import (
     suggest_groups as suggest_groups,
 )
 from .group_config import CompareConfig as CompareConfig, GroupConfig as GroupConfig, MergeConfig as MergeConfig
-from .match import matching as matching
-from .merge import merge as merge, merged_graph as merged_graph
-from .top_units import top_units as top_units
-from .top_units_config import TopUnitsConfig as TopUnitsConfig
+from .group_effect import group_effect as group_effect
 from .invariant import (
     Reading as Reading,
     connections as connections,
@@ -69,3 +53,19 @@ from .invariant import (
     through as through,
 )
 from .invariant_paths import Factors as Factors, Path as Path, PathSearch as PathSearch, Step as Step, factor as factor
+from .ledger import error_ledger as error_ledger
+from .match import matching as matching
+from .measure import Measurements as Measurements
+from .merge import merge as merge, merged_graph as merged_graph
+from .neurons import neuron_set as neuron_set
+from .patch import patch as patch
+from .path_patch import path_patch as path_patch
+from .prune import edge_influence as edge_influence, prune as prune
+from .replacement import LocalReplacement as LocalReplacement, replace_mlps as replace_mlps
+from .sums import check_sums as check_sums, target_of as target_of
+from .target import Metric as Metric, resolve as resolve
+from .top_units import top_units as top_units
+from .top_units_config import TopUnitsConfig as TopUnitsConfig
+from .trace import trace as trace
+from .units import LayerUnits as LayerUnits
+from .validate import validate as validate

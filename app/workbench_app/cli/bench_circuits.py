@@ -1,11 +1,10 @@
 """`workbench bench circuits` and `workbench bench codes`: discovery against circuits that are known."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from workbench.circuits import DiscreteSweepConfig
-from workbench.core import Result
 from workbench.evaluation import PlantedCircuitsConfig
 
 from .flags import settings
@@ -41,7 +40,7 @@ def codes_command(sweep: DiscreteSweepConfig, models: ModelsArgument = None, as_
     _show(result, as_json)
 
 
-def _show(result: Result, as_json: bool) -> None:
+def _show(result: Any, as_json: bool) -> None:
     if as_json:
         print_json(result.to_json())
     else:

@@ -47,7 +47,7 @@ def group_effect(model: HookedModel, analysis: Analysis, progress: Progress, see
             groups.append(others[draw[:n].to(order.device)])
     values = Measurements(model, analysis, BATCH, progress).metric(groups, "frozen")
     drops = (sign * (values[0] - values[1:]) / size).tolist()
-    found = dict.fromkeys(NAMES, 0.0)
+    found: dict[str, float] = dict.fromkeys(NAMES, 0.0)
     for place, n in enumerate(sizes):
         first = len(sizes) + place * RANDOM_GROUPS
         random = sum(abs(drop) for drop in drops[first : first + RANDOM_GROUPS]) / RANDOM_GROUPS

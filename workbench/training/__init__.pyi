@@ -13,7 +13,7 @@ from .language import (
     next_token_losses as next_token_losses,
 )
 from .language_config import LanguageConfig as LanguageConfig
-from .language_rows import StreamRows as StreamRows, TokenRows as TokenRows
+from .language_rows import LENGTHS as LENGTHS, TOKENS as TOKENS, StreamRows as StreamRows, TokenRows as TokenRows
 from .learner import Learner as Learner, Trainable as Trainable
 from .loop import train as train
 from .memory import check_memory as check_memory

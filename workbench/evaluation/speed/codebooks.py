@@ -10,8 +10,7 @@ from sparse_kernels import speed
 from workbench.core import Progress, Result, Silent, Site, register
 from workbench.dictionaries import Codebook, CodebookConfig
 from workbench.models import AutomatonModelConfig, new_automaton_model, wrap
-from workbench.training import LanguageConfig, LanguageLearner, LanguageModule
-from workbench.training.language_rows import LENGTHS, TOKENS
+from workbench.training import LENGTHS, TOKENS, LanguageConfig, LanguageLearner, LanguageModule
 
 from .codebook_config import CodebookBenchConfig
 from .comparison import Comparison, Operands, compare, device_of, threads

@@ -29,6 +29,7 @@ def test_area_ignores_signs_and_what_is_always_in_the_circuit():
     assert math.isnan(area(rows, "node", set()))
 
 
+@pytest.mark.slow
 def test_methods_that_intervene_find_a_planted_circuit_among_echoes():
     config = PlantedCircuitsConfig(models=("planted-lookup",), methods=EXACT, prompts=4, code_prompts=4, graphs=2)
     result = get("benchmark", "planted circuits")(config)

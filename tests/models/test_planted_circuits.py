@@ -13,8 +13,11 @@ from workbench.models.planted_calibrate import components, output_norms
 from .edge_reference import EdgeModel
 
 EVERY = sorted(PROGRAMS)
+# One circuit of each shape by default; the compiler is the same for all.
+QUICK = ("induction", "lookup", "lookup-llama")
+PLAIN = [pytest.param(name, False, marks=[] if name in QUICK else pytest.mark.slow) for name in EVERY]
 ECHOES = [pytest.param(name, True, marks=[] if name == "lookup" else pytest.mark.slow) for name in EVERY]
-KINDS = pytest.mark.parametrize(("name", "echo"), [*((name, False) for name in EVERY), *ECHOES])
+KINDS = pytest.mark.parametrize(("name", "echo"), [*PLAIN, *ECHOES])
 
 
 @cache
@@ -115,7 +118,7 @@ def test_the_model_solves_its_task_and_the_twin_is_as_long(name):
         assert result.scalars["mean_logit_difference"] > 6
 
 
-@pytest.mark.parametrize("name", ["duplicate", "induction-llama"])
+@pytest.mark.parametrize("name", ["duplicate", pytest.param("induction-llama", marks=pytest.mark.slow)])
 def test_a_seed_gives_another_model_of_the_same_circuit(name):
     first, again, other = (build_circuit(name, seed) for seed in (0, 0, 3))
     state, same, different = (built.model.state_dict() for built in (first, again, other))

@@ -21,6 +21,7 @@ def place(tmp_path_factory) -> Workspace:
     return Workspace(tmp_path_factory.mktemp("workspace"))
 
 
+@pytest.mark.slow
 def test_every_scorer_is_tested_and_kept(place, monkeypatch, tmp_path):
     file = tmp_path / "circuit.json"
     result = discover_by_name(place, NAME, NAME, SCORERS, CONFIG, 4, device="cpu", circuit_file=file)

@@ -31,6 +31,7 @@ def small_runs(monkeypatch):
     monkeypatch.setattr("workbench.recipes.automaton._SAMPLE", 8)
 
 
+@pytest.mark.slow
 def test_from_scratch_to_the_table_and_again_without_training(tmp_path, small_runs):
     place, config = Workspace(tmp_path), ReproduceConfig(from_scratch=True, runs="scaled-both-k1", save=tmp_path / "a")
     first = reproduce(place, "codebooks", config)
@@ -47,6 +48,7 @@ def test_from_scratch_to_the_table_and_again_without_training(tmp_path, small_ru
     assert first.to_json()["params"] == {"name": "codebooks"}
 
 
+@pytest.mark.slow
 def test_a_run_is_small_on_disk_and_opens_as_it_was(tmp_path, small_runs):
     trained = train_automaton("scaled-both-k1", tmp_path / "runs")
     save_run(CODES, trained, tmp_path / "saved")

@@ -70,13 +70,15 @@ def rerun_report(
     and must have the recorded weights.
 
     Args:
+        path: a report.json, its folder, or the name of a report of the workspace.
         to: a folder for the new report. evaluation: off: held-out numbers are taken from the workspace, not made anew.
 
     Raises:
         ArtifactError: the file, the dictionaries or the weights are not those that were reported.
         ConfigError: a setting that is missing or that this version does not know.
     """
-    progress, before = progress or Silent(), read_report(path)
+    known = path.exists() or len(path.parts) > 1
+    progress, before = progress or Silent(), read_report(path if known else place.path_of("reports", str(path)))
     told = before.block("reproduce")
     if told is None or not told.dictionaries:
         raise ArtifactError(f"the report {path} does not say how it was made", hint="it has no reproduce block")

@@ -13,12 +13,13 @@ from .terminal import TerminalProgress, note, print_json, print_table
 
 report_app = typer.Typer(help="Run reports again, render them anew.", no_args_is_help=True)
 FileArgument = Annotated[Path, typer.Argument(help="A report.json or the folder that holds it.")]
+KnownArgument = Annotated[Path, typer.Argument(help="A report.json, its folder, or a report of the workspace.")]
 
 
 @report_app.command("rerun")
 @settings(agree=AgreeConfig)
 def rerun_command(
-    file: FileArgument,
+    file: KnownArgument,
     agree: AgreeConfig,
     to: Annotated[Path | None, typer.Option("--to", help="Write the new report to this folder.")] = None,
     evaluation: Annotated[bool, typer.Option(help="Make held-out numbers anew, too.")] = True,

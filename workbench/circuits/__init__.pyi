@@ -5,8 +5,7 @@ from .attribution_patch import attribution_patch as attribution_patch
 from .baselines import mean_difference as mean_difference, random_scores as random_scores
 from .circuit_check import check_circuit as check_circuit
 from .circuit_file import read_circuit as read_circuit, write_circuit as write_circuit
-from .compare import compare as compare, overlap as overlap
-from .comparison import auroc as auroc, compare_scores as compare_scores, truth_auroc as truth_auroc
+from .compare_graphs import compare as compare, overlap as overlap
 from .component_config import (
     AcdcConfig as AcdcConfig,
     AttributionConfig as AttributionConfig,
@@ -62,6 +61,7 @@ from .patch import patch as patch
 from .path_patch import path_patch as path_patch
 from .prune import edge_influence as edge_influence, prune as prune
 from .replacement import LocalReplacement as LocalReplacement, replace_mlps as replace_mlps
+from .score_comparison import auroc as auroc, compare_scores as compare_scores, truth_auroc as truth_auroc
 from .sums import check_sums as check_sums, target_of as target_of
 from .target import Metric as Metric, resolve as resolve
 from .top_units import top_units as top_units

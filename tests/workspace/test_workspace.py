@@ -3,7 +3,7 @@ import json
 import pytest
 
 from workbench.core import ArtifactError, Manifest, Result, Site, Unit, write_artifact
-from workbench.workspace import Database, Workspace, cache_folder, folder_bytes, workspace_folder
+from workbench.workspace import AutomaticLabel, Database, Workspace, cache_folder, folder_bytes, workspace_folder
 
 
 def test_places_follow_the_environment(monkeypatch, tmp_path):
@@ -41,6 +41,21 @@ def test_a_damaged_artifact_is_listed_with_its_problem(tmp_path):
 def test_names_that_would_leave_the_workspace_are_refused(tmp_path, name):
     with pytest.raises(ArtifactError, match="cannot name an artifact"):
         Workspace(tmp_path).path_of("graphs", name)
+
+
+def test_automatic_labels_lie_apart_and_the_best_is_shown(tmp_path):
+    unit, other = Unit.parse("transcoder:demo:mlp_in.3:7"), Unit.parse("sae:else:resid_post.1:2")
+    base = Database(tmp_path)
+    base.set_automatic_labels([AutomaticLabel(unit, "the token ' the'", "tokens", 0.4, {"pmi": 2.0})])
+    base.set_automatic_labels([AutomaticLabel(other, "digits", "tokens", 0.9)])
+    base.set_automatic_labels([AutomaticLabel(unit, "articles", "a model", 0.6)])
+    base.set_automatic_labels([AutomaticLabel(unit, "the token ' the' or ' a'", "tokens", 0.5, {"pmi": 3.0})])
+    assert base.automatic_labels("demo")[unit].text == "articles"
+    base.set_automatic_labels([AutomaticLabel(unit, "nothing", "a model", 0.1)])
+    found = base.automatic_labels("demo")
+    assert list(found) == [unit]
+    assert (found[unit].score, found[unit].details) == (0.5, {"pmi": 3.0})
+    assert base.labels() == {}
 
 
 def test_labels_keep_their_history_across_connections(tmp_path):

@@ -1,5 +1,5 @@
 from .cached import build_once as build_once
-from .database import Database as Database, Label as Label, View as View
+from .database import AutomaticLabel as AutomaticLabel, Database as Database, Label as Label, View as View
 from .fetch import WheelFile as WheelFile, fetch_wheel_file as fetch_wheel_file, is_offline as is_offline
 from .jobs import Job as Job, JobManager as JobManager
 from .places import (

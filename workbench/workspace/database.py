@@ -3,9 +3,9 @@
 import getpass
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,9 @@ _SCHEMA = """
 CREATE TABLE IF NOT EXISTS labels (
     id INTEGER PRIMARY KEY, unit TEXT NOT NULL, text TEXT NOT NULL, author TEXT NOT NULL, created TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS labels_unit ON labels (unit, id);
+CREATE TABLE IF NOT EXISTS automatic_labels (
+    unit TEXT NOT NULL, source TEXT NOT NULL, text TEXT NOT NULL, score REAL NOT NULL, details TEXT NOT NULL,
+    created TEXT NOT NULL, PRIMARY KEY (unit, source));
 CREATE TABLE IF NOT EXISTS views (
     id TEXT PRIMARY KEY, subject TEXT NOT NULL, state TEXT NOT NULL, author TEXT NOT NULL, changed TEXT NOT NULL);
 """
@@ -29,6 +32,23 @@ class Label:
     text: str
     author: str
     created: str
+
+
+@dataclass(frozen=True)
+class AutomaticLabel:
+    """What a program called a unit; people's labels lie apart and go before it.
+
+    Attributes:
+        source: what wrote it (`tokens`, or the name of an explaining model); a unit has one label of each source.
+        score: its F1 on held-out text, 0 to 1. details: JSON data: the other scores, the rule behind the words.
+    """
+
+    unit: Unit
+    text: str
+    source: str
+    score: float
+    details: dict[str, Any] = field(default_factory=dict)
+    created: str = ""
 
 
 @dataclass(frozen=True)
@@ -81,6 +101,26 @@ class Database:
         with self._connect() as connection:
             rows = connection.execute(query, (str(unit),)).fetchall()
         return [Label(unit, *row) for row in rows]
+
+    def set_automatic_labels(self, labels: Iterable[AutomaticLabel]) -> None:
+        """Write what a program called some units; an earlier label of the same source is replaced."""
+        made = _now()
+        rows = [
+            (str(label.unit), label.source, label.text, label.score, json.dumps(label.details, sort_keys=True), made)
+            for label in labels
+        ]
+        with self._connect() as connection:
+            connection.executemany("INSERT OR REPLACE INTO automatic_labels VALUES (?, ?, ?, ?, ?, ?)", rows)
+
+    def automatic_labels(self, artifact: str | None = None) -> dict[Unit, AutomaticLabel]:
+        """Of every unit (of one artifact) the automatic label with the highest score."""
+        query = "SELECT unit, text, source, score, details, created FROM automatic_labels ORDER BY score, source DESC"
+        with self._connect() as connection:
+            rows = connection.execute(query).fetchall()
+        found = {
+            (unit := Unit.parse(row[0])): AutomaticLabel(unit, *row[1:4], json.loads(row[4]), row[5]) for row in rows
+        }
+        return {unit: label for unit, label in found.items() if artifact is None or unit.artifact == artifact}
 
     def save_view(self, id: str, subject: str, state: dict[str, Any]) -> None:
         """Save the layout of a page under an id, replacing an older one."""

@@ -23,11 +23,12 @@ DOORS = {
     "features": LOWER,
     "subnetworks": LOWER,
     "sparsity": LOWER,
-    "evaluation": LOWER | {"circuits", "features"},
+    "evaluation": LOWER | {"circuits", "features", "sparsity"},
     "figures": CORE,
     "report": CORE | {"figures"},
     "workbench_probes": CORE | {"store", "models", "data"},
-    "recipes": LOWER | {"exchange", "circuits", "features", "evaluation", "figures", "report", "workbench_probes"},
+    "recipes": LOWER
+    | {"exchange", "circuits", "features", "sparsity", "evaluation", "figures", "report", "workbench_probes"},
 }
 DOORS["hall"] = set(DOORS)
 DOORS["workbench_app"] = set(DOORS)

@@ -117,9 +117,10 @@ class Database:
         query = "SELECT unit, text, source, score, details, created FROM automatic_labels ORDER BY score, source DESC"
         with self._connect() as connection:
             rows = connection.execute(query).fetchall()
-        found = {
-            (unit := Unit.parse(row[0])): AutomaticLabel(unit, *row[1:4], json.loads(row[4]), row[5]) for row in rows
-        }
+        found: dict[Unit, AutomaticLabel] = {}
+        for name, text, source, score, details, created in rows:
+            unit = Unit.parse(name)
+            found[unit] = AutomaticLabel(unit, text, source, score, json.loads(details), created)
         return {unit: label for unit, label in found.items() if artifact is None or unit.artifact == artifact}
 
     def save_view(self, id: str, subject: str, state: dict[str, Any]) -> None:

@@ -17,11 +17,24 @@ KEYS = {
     "node": "ci_sel",
     "layer": "pr_l",
     "head": "pr_h",
+    "unit": "u",
+    "view": "v",
+    "mask": "bg_mask",
+    "probe": "pb",
+    "run": "ru",
+    "report": "re",
 }
 PAGES = {
     "home": ("model",),
     "prompt": ("model", "prompt", "bos", "position", "layer", "head"),
-    "circuits": ("model", "graph", "node"),
+    "features": ("model", "dictionary", "unit", "prompt", "bos", "position", "view"),
+    "codebooks": ("model", "dictionary", "unit", "prompt", "bos", "position", "view"),
+    "circuits": ("model", "dictionary", "graph", "node", "view"),
+    "bigrams": ("model", "mask"),
+    "sparsity": ("model", "prompt", "bos", "position"),
+    "probes": ("model", "dictionary", "probe"),
+    "runs": ("run",),
+    "reports": ("report",),
 }
 _NUMBERS = ("position", "layer", "head")
 
@@ -33,6 +46,7 @@ class Focus:
     Attributes:
         bos: put the BOS token in front; None follows the model's policy.
         graph: content hash (its start) or name of a graph; node: id of the selected node.
+        unit: a `core.Unit` as text; view: id of a saved layout; mask, probe, run, report: names in the workspace.
     """
 
     model: str | None = None
@@ -44,6 +58,12 @@ class Focus:
     head: int | None = None
     graph: str | None = None
     node: str | None = None
+    unit: str | None = None
+    view: str | None = None
+    mask: str | None = None
+    probe: str | None = None
+    run: str | None = None
+    report: str | None = None
 
 
 def prompt_id(text: str) -> str:

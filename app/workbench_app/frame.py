@@ -1,16 +1,16 @@
 """The frame around every page: title, sidebar, jobs, and errors as one sentence."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from urllib.parse import urlencode
 
 import streamlit as st
 
-from workbench.core import WorkbenchError
+from workbench.core import Result, WorkbenchError
 from workbench.workspace import Job
 
-from . import state
+from . import draft, state
 from .focus import focus, set_focus, to_query
 from .offers import default_model, known
 
@@ -48,15 +48,49 @@ def title(text: str, purpose: str) -> None:
     st.session_state["_actions"] = right
 
 
-def actions(python: str) -> None:
-    """The two ways to take along what is in focus, and what was wrong with the address."""
+def actions(
+    python: str,
+    *,
+    title: str = "",
+    result: Result | Callable[[], Result | None] | None = None,
+    graph: str = "",
+) -> None:
+    """Copy link, Copy as Python, Add to report; and what was wrong with the address.
+
+    Args:
+        python: the lines that make in a notebook what the page shows, ids and seeds pinned.
+        title, result, graph: what `Add to report` adds: a Result (or what gives one when the button is pressed), or
+            the name of a graph; without either the button adds the address and the Python only.
+    """
     with st.session_state["_actions"], st.container(horizontal=True, horizontal_alignment="right"):
         with st.popover("Copy link", icon=":material/link:"):
             st.code(link(), language=None, wrap_lines=True)
         with st.popover("Copy as Python", icon=":material/code:"):
             st.code(python, language="python")
+        if title:
+            st.button(
+                "Add to report", icon=":material/post_add:", key="add_to_report", on_click=_add,
+                args=(title, python, result, graph),
+            )  # fmt: skip
     for problem in st.session_state.get("address_problems", ()):
         st.warning(plain(problem), icon=":material/link_off:")
+
+
+def _add(title: str, python: str, result: Result | Callable[[], Result | None] | None, graph: str) -> None:
+    made = result() if callable(result) else result
+    draft.add(title, address=link(), python=python, result=made, graph=graph)
+    st.toast(f"Added to the report draft: {plain(title)}", icon=":material/post_add:")
+
+
+def missing(title: str, why: str, *commands: str, looked_in: object = "") -> None:
+    """The card of a page or panel that has nothing to show: what is missing and the commands that make it."""
+    with st.container(border=True):
+        st.markdown(f"**{plain(title)}**")
+        st.markdown(plain(why))
+        for command in commands:
+            st.code(command, language="bash", wrap_lines=True)
+        if looked_in:
+            st.caption(plain(f"Looked in {looked_in}."))
 
 
 def link() -> str:

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import streamlit as st
 
-from workbench_app import frame, state
+from workbench_app import context, frame, state
 
+VIEWS = Path(__file__).with_name("views")
 PAGES = {
     "Explore": {
         "home": (
@@ -19,6 +20,16 @@ PAGES = {
             ":material/text_fields:",
             "What the model expects, position by position, and how each layer and head takes part.",
         ),
+        "features": (
+            "Features",
+            ":material/grain:",
+            "Where a unit fires, what it writes, what changes when it is turned up or down.",
+        ),
+        "codebooks": (
+            "Codebooks",
+            ":material/grid_view:",
+            "Which codes a discretised model uses, in what contexts, and what they do when they are put in.",
+        ),
     },
     "Explain": {
         "circuits": (
@@ -26,6 +37,25 @@ PAGES = {
             ":material/hub:",
             "Which features, at which tokens, carried a prediction; does the model agree when they are removed?",
         ),
+        "bigrams": (
+            "Bigrams",
+            ":material/link:",
+            "How much of the model is a table of which token follows which, and where it is kept.",
+        ),
+        "sparsity": (
+            "Sparsity",
+            ":material/blur_on:",
+            "How few neurons a token needs, and what it costs to keep only those.",
+        ),
+        "probes": (
+            "Probes",
+            ":material/troubleshoot:",
+            "What can be read from the activations of a layer, beside what chance would read.",
+        ),
+    },
+    "Produce": {
+        "runs": ("Runs", ":material/show_chart:", "How trainings went: curves, settings, checkpoints."),
+        "reports": ("Reports", ":material/description:", "What was found, in one file for a colleague."),
     },
     "System": {
         "jobs": (
@@ -44,6 +74,7 @@ page = st.navigation(
         section: [
             st.Page(f"views/{name}.py", title=title, icon=icon, url_path=name, default=name == "home")
             for name, (title, icon, _) in pages.items()
+            if (VIEWS / f"{name}.py").exists()
         ]
         for section, pages in PAGES.items()
     }
@@ -57,5 +88,6 @@ if "torch" not in sys.modules:  # the first visit waits for it
 with frame.guard():
     state.arrive(name)
     frame.sidebar()
+    context.bar(name)
     page.run()
 waiting.empty()

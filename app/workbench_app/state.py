@@ -7,13 +7,14 @@ page's title is on the screen.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import streamlit as st
 
-from workbench import core, workspace as places
+from workbench import core, dictionaries as dictionaries_room, workspace as places
 
 from .analysis import Pass, Reading, read_pass
 from .drawing import Names, names_of, payload
@@ -46,6 +47,41 @@ def shelf() -> Shelf:
 def jobs() -> places.JobManager:
     """Long work of this server."""
     return places.JobManager()
+
+
+@st.cache_resource(show_spinner=False)
+def _requests() -> dict[str, places.Job]:
+    return {}
+
+
+def job_of(key: str) -> places.Job | None:
+    """The latest job of a request (see `work.run`)."""
+    return _requests().get(key)
+
+
+def start_job(
+    key: str, name: str, work: Callable[[core.Progress], Any], command: str = "", uses_model: bool = True
+) -> None:
+    """Start the job of a request unless it runs already."""
+    job = job_of(key)
+    if job is None or not job.active:
+        _requests()[key] = jobs().submit(name, work, command=command, uses_model=uses_model)
+
+
+@st.cache_resource(max_entries=2, show_spinner="Opening the dictionaries …")
+def _dictionaries(path: str, content_hash: str) -> dictionaries_room.DictionarySet:
+    return dictionaries_room.load_dictionaries(Path(path))
+
+
+def dictionaries(entry: places.Entry) -> dictionaries_room.DictionarySet:
+    """A set of dictionaries of the workspace, kept by its content.
+
+    Raises:
+        ArtifactError: the folder is damaged.
+    """
+    if entry.manifest is None:
+        raise core.ArtifactError(entry.problem)
+    return _dictionaries(str(entry.path), entry.manifest.content_hash)
 
 
 def loading(name: str) -> places.Job | None:
@@ -167,10 +203,12 @@ def arrive(page: str) -> None:
 
 def _adopt(query: dict[str, str]) -> list[str]:
     changes, problems = from_query(query)
+    st.session_state["missing_prompt"] = ""
     if wanted := changes.pop("prompt_id", None):
         view = database().view(f"prompt-{wanted}")
         if view is None:
             problems.append(f"The prompt {wanted} of the address is not in this workspace.")
+            st.session_state["missing_prompt"] = problems[-1]
         else:
             changes["prompt"] = view.state["text"]
     if changes:

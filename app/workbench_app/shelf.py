@@ -74,25 +74,19 @@ class Shelf:
         """The logit lens at the embedding and after every block."""
         import torch
 
-        from workbench_probes import logit_lens, readout
+        from workbench_probes import prompt_lens
 
         model = self.get(name)
-        sites = [core.Site("resid_pre", 0), *(core.Site("resid_post", layer) for layer in range(model.shape.n_layers))]
         with self.lock:
-            found = model.capture(torch.tensor([ids]), sites)
-            residual = torch.stack([found[site][0] for site in sites])
-            words, tokens = model.tokenizer.strings, torch.tensor(ids, device=residual.device)
-            return logit_lens(residual, readout(model), tokens, target=target, top=10, words=words)
+            return prompt_lens(model, torch.tensor(ids), target=target, top=10)
 
     def attention(self, name: str, ids: tuple[int, ...]) -> tuple[np.ndarray, core.Result]:
         """Patterns [l h t t] of a prompt and the scores of the heads."""
         import torch
 
-        from workbench_probes import head_scores
+        from workbench_probes import prompt_heads
 
         model = self.get(name)
-        sites = [core.Site("attn_pattern", layer) for layer in range(model.shape.n_layers)]
         with self.lock:
-            found = model.capture(torch.tensor([ids]), sites)
-        patterns = torch.stack([found[site][0].float() for site in sites])
-        return patterns.cpu().numpy(), head_scores(patterns, torch.tensor(ids, device=patterns.device))
+            result = prompt_heads(model, torch.tensor(ids))
+        return result.arrays["patterns"], result

@@ -81,3 +81,14 @@ def test_the_sum_check_shows_every_node():
     assert list(fig.data[0].x) == [0, 1, 2, 3, 4]
     assert fig.data[0].y[3] == pytest.approx(1e-3)
     assert fig.layout.yaxis.type == "log"
+
+
+def test_every_head_has_a_cell_on_every_score():
+    rows = [
+        {"layer": layer, "head": head, "induction": layer + head / 10, "entropy": float("nan")}
+        for layer in range(3)
+        for head in range(2)
+    ]
+    induction, entropy = Result("attention_heads", tables={"heads": rows}).fig().data
+    np.testing.assert_allclose(induction.z, [[0, 0.1], [1, 1.1], [2, 2.1]])
+    assert np.isnan(np.asarray(entropy.z)).all()

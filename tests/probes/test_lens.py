@@ -4,7 +4,7 @@ import torch
 from models.families import FAMILIES, build_hooked, random_ids
 
 from workbench.core import ShapeError, Site
-from workbench_probes import Readout, logit_lens, readout
+from workbench_probes import Readout, logit_lens, prompt_heads, prompt_lens, readout
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -71,3 +71,14 @@ def test_ids_of_another_length_are_refused():
     _, residual, read, ids = lens_of()
     with pytest.raises(ShapeError, match=r"wants 9 token ids; found 8"):
         logit_lens(residual, read, ids[:-1])
+
+
+def test_a_prompt_is_read_without_capturing_by_hand():
+    model, _ = build_hooked("llama")
+    ids = random_ids(batch=1)[0]
+    lens, heads = prompt_lens(model, ids, target=int(ids[0])), prompt_heads(model, ids)
+    final = model.run(ids[None]).logits[0].softmax(-1)[:, ids[0]]
+    np.testing.assert_allclose(lens.arrays["target_probability"][-1], final.detach(), rtol=1e-4)
+    patterns = torch.tensor(heads.arrays["patterns"])
+    assert patterns.shape == (model.shape.n_layers, model.shape.n_heads, len(ids), len(ids))
+    torch.testing.assert_close(patterns.sum(-1), torch.ones(patterns.shape[:-1]))

@@ -2,7 +2,8 @@
 
 Tables read. `next_tokens`: `next_tokens` (rank, token, token_id, probability, logit). `logit_lens`: `lens` (layer,
 position, token, top, probability; other number columns are statistics, `params["statistic"]` chooses). `attention`:
-array `pattern` [h, q, k] of one layer (`params["layer"]`) and table `tokens` (position, token).
+array `pattern` [h, q, k] of one layer (`params["layer"]`) and table `tokens` (position, token). `attention_heads`:
+table `heads` (layer, head, one column a score).
 """
 
 import numpy as np
@@ -99,3 +100,22 @@ def attention(result: Result) -> go.Figure:
         fig.update_xaxes(tickvals=list(range(len(tokens))), ticktext=tokens, title="attends to")
         fig.update_yaxes(tickvals=list(range(len(tokens))), ticktext=tokens, title="from")
     return fig
+
+
+@register("figure", "attention_heads")
+def attention_heads(result: Result) -> go.Figure:
+    """One map of layers by heads for every score, each on its own scale."""
+    rows = result.tables["heads"]
+    scores = [name for name in rows[0] if name not in ("layer", "head")]
+    shape = (max(row["layer"] for row in rows) + 1, max(row["head"] for row in rows) + 1)
+    titles = [name.replace("_", " ") for name in scores]
+    fig = make_subplots(rows=1, cols=len(scores), subplot_titles=titles, shared_yaxes=True, horizontal_spacing=0.02)
+    for column, name in enumerate(scores, 1):
+        value = np.full(shape, np.nan)
+        for row in rows:
+            value[row["layer"], row["head"]] = row[name]
+        hover = f"layer %{{y}}, head %{{x}}: %{{z:.3g}}<extra>{titles[column - 1]}</extra>"
+        fig.add_heatmap(z=value, colorscale=SEQUENTIAL, showscale=False, hovertemplate=hover, row=1, col=column)
+    fig.update_layout(template=NAME, height=140 + 16 * shape[0])
+    fig.update_yaxes(title="layer", col=1, dtick=max(1, shape[0] // 6), showgrid=False)
+    return fig.update_xaxes(title="head", showgrid=False, dtick=max(1, shape[1] // 4))

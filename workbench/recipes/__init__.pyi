@@ -57,11 +57,13 @@ from .study import (
     Bench as Bench,
     Finding as Finding,
     StudyConfig as StudyConfig,
+    next_tokens as next_tokens,
     quick_study as quick_study,
     study as study,
 )
 from .subject import open_subject as open_subject, parse_layers as parse_layers
 from .tasks import check_tasks as check_tasks, known_tasks as known_tasks
 from .tiny import TinyConfig as TinyConfig, train_tiny as train_tiny
+from .tiny_text import TinyTextConfig as TinyTextConfig, train_tiny_text as train_tiny_text
 from .top_units import top_units_by_name as top_units_by_name
 from .training import loss_recovered as loss_recovered, train_by_name as train_by_name

@@ -42,6 +42,8 @@ from .group import (
 )
 from .group_config import CompareConfig as CompareConfig, GroupConfig as GroupConfig, MergeConfig as MergeConfig
 from .group_effect import group_effect as group_effect
+from .intervene import intervene as intervene
+from .intervene_config import InterveneConfig as InterveneConfig, Intervention as Intervention
 from .invariant import (
     Reading as Reading,
     connections as connections,
@@ -59,6 +61,7 @@ from .merge import merge as merge, merged_graph as merged_graph
 from .neurons import neuron_set as neuron_set
 from .patch import patch as patch
 from .path_patch import path_patch as path_patch
+from .paths import strongest_paths as strongest_paths
 from .prune import edge_influence as edge_influence, prune as prune
 from .replacement import LocalReplacement as LocalReplacement, replace_mlps as replace_mlps
 from .score_comparison import auroc as auroc, compare_scores as compare_scores, truth_auroc as truth_auroc

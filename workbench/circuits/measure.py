@@ -68,6 +68,15 @@ class Measurements:
             found[first : first + len(values)] = values
         return found
 
+    def logits(self, removals: Sequence[Removal], mode: str) -> Float[Tensor, "n v"]:
+        """The logits at the target's position with each of some sets of writes removed; nan where cancelled."""
+        frozen, site = self.analysis.frozen, Site("final_norm")
+        found = torch.full((len(removals), len(frozen.unembed_bias)), float("nan"), dtype=frozen.unembed.dtype)
+        for first, seen in self._batches(removals, mode, [site]):
+            final = seen[site][:, self.analysis.metric.position].to(frozen.unembed.dtype)
+            found[first : first + len(final)] = (final @ frozen.unembed + frozen.unembed_bias).cpu()
+        return found
+
     def inputs(self, removals: Sequence[Removal], nodes: Int[Tensor, " m"]) -> Float[Tensor, "n m"]:
         """Pre-activations of some units with writes removed, everything held as in an edge; nan where cancelled."""
         found = torch.full((len(removals), len(nodes)), float("nan"), dtype=torch.float64)

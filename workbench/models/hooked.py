@@ -1,5 +1,6 @@
 """HookedModel: the one door to a language model."""
 
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -26,6 +27,7 @@ from .generate import Generation, generate
 from .packed import ModelMemory, memory, pack_linears, unpack_linears
 from .parameters import Parameters
 from .precision import keep_double
+from .products import Product, products_in_force
 from .run import Plan, Run
 from .sampling import Sampling
 from .shape import ModelShape, read_shape
@@ -40,6 +42,7 @@ class HookedModel:
 
     It runs in evaluation mode with its own weights frozen; gradients flow to edits and to `weights=` overrides.
     With `packed` its linear layers run on packed weights where that is the faster product (see `pack`).
+    Threads that share it take turns, pass by pass: the hooks of a pass hang on the modules that all of them run.
     """
 
     def __init__(self, bridge: Any, tokenizer: Any, ref: ModelRef, policy: MaskPolicy, packed: bool = True) -> None:
@@ -52,6 +55,7 @@ class HookedModel:
         if self.dtype == torch.float64:
             keep_double(bridge)
         self._parameters: Parameters | None = None
+        self._turn = threading.RLock()
         if packed:
             self.pack()
 
@@ -207,6 +211,28 @@ class HookedModel:
         finally:
             mlp.add_module("_original_component", original)
 
+    def matrices(self) -> tuple[str, ...]:
+        """Canonical names of the matrices of attention and MLPs: everything but embeddings, biases and norms."""
+        return self._canonical.matrices()
+
+    def as_linear(self, name: str, tensor: Tensor) -> Float[Tensor, "out in"]:
+        """A tensor in a matrix's canonical form as [out, in]: a view if it has the strides of `params()[name]`."""
+        return self._canonical.as_linear(name, tensor)
+
+    @contextmanager
+    def with_products(self, products: Mapping[str, Product]) -> Iterator["HookedModel"]:
+        """Inside, the named matrices are multiplied by these functions: (input, weight [out, in], bias) -> output.
+
+        Raises:
+            ModelError: there is no such matrix.
+        """
+        layers = {}
+        for name, product in products.items():
+            linear, is_in_out = self._canonical.linear(name)
+            layers[linear] = product, is_in_out
+        with products_in_force(layers):
+            yield self
+
     @property
     def _canonical(self) -> Parameters:
         if self._parameters is None:
@@ -231,7 +257,7 @@ class HookedModel:
                 return self._model(**kwargs).logits
             return torch.func.functional_call(self._model, overrides, (), kwargs, tie_weights=False).logits
 
-        with self._switched(plan), self._memory_errors(ids):
+        with self._turn, self._switched(plan), self._memory_errors(ids):
             return plan.execute(forward, context, logits)
 
     @contextmanager

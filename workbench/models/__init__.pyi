@@ -16,16 +16,25 @@ from .load import fetch_model as fetch_model, load_model as load_model, load_pla
 from .packed import ModelMemory as ModelMemory
 from .places import BEINGS as BEINGS, PLACES as PLACES, QUESTIONS as QUESTIONS, answer as answer
 from .plain import PlainModel as PlainModel
+from .plain_decoder import PlainDecoder as PlainDecoder, Sampler as Sampler
+from .plain_mlp import PlainMlp as PlainMlp
 from .planted import PlantedModel as PlantedModel, PlantedNode as PlantedNode, build_places as build_places
 from .planted_circuits import (
     PlantedCircuit as PlantedCircuit,
     build_circuit as build_circuit,
 )
 from .planted_programs import PROGRAMS as PROGRAMS, planted_prompts as planted_prompts
+from .products import Product as Product
 from .run import Run as Run
 from .sampling import Sampling as Sampling
 from .shape import ModelShape as ModelShape
 from .tiny import new_tiny as new_tiny, save_tiny as save_tiny
+from .tiny_text import (
+    TinyTextSizes as TinyTextSizes,
+    new_tiny_text as new_tiny_text,
+    tiny_text_manifest as tiny_text_manifest,
+    train_byte_pairs as train_byte_pairs,
+)
 from .tokenize import Tokenizer as Tokenizer, WordTokenizer as WordTokenizer, load_tokenizer as load_tokenizer
 from .tokens import TokenBatch as TokenBatch
 from .weights import hash_tensors as hash_tensors

@@ -5,6 +5,7 @@ weights as offsets from 1, Gemma's embedding without its scale. Where a family s
 in one matrix, the live weights are the bridge's split copies.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,8 @@ from torch import Tensor, nn
 from workbench.core import ModelError, ShapeError, nearest
 
 from .shape import ModelShape
+
+_MATRIX = re.compile(r"blocks\.\d+\.(attn\.W_[QKVO]|mlp\.W_(gate|in|out))")
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,27 @@ class Parameters:
                 raise ShapeError(f"{name} wants shape {tuple(wanted.shape)}", f"found {tuple(tensor.shape)}")
             found[parameter.path] = parameter.write(tensor.to(wanted.device, wanted.dtype))
         return found
+
+    def matrices(self) -> tuple[str, ...]:
+        """The weights of attention and MLPs that inputs are multiplied with."""
+        return tuple(name for name in self._found if _MATRIX.fullmatch(name))
+
+    def linear(self, name: str) -> tuple[nn.Module, bool]:
+        """The layer that holds a matrix, and whether it stores [in, out].
+
+        Raises:
+            ModelError: there is no such matrix.
+        """
+        if name not in self.matrices():
+            raise ModelError(f"the model has no matrix {name!r}", hint=nearest(name, self.matrices()))
+        module = self._found[name].module
+        return module, _is_in_out(module)
+
+    def as_linear(self, name: str, tensor: Tensor) -> Tensor:
+        """A tensor in a matrix's canonical form as [out, in]; a view where its strides allow it."""
+        module, is_in_out = self.linear(name)
+        found = self._found[name].write(tensor)
+        return found.T if is_in_out else found
 
     def _embeddings(self, bridge: Any) -> None:
         table = bridge.embed.original_component

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from sparse_kernels import PackedWeight
 
 from .packed import packed_forward
+from .products import has_own_product
 
 HIDDEN_BYTES = 6 << 20
 """Of the hidden layer in one piece: few enough to stay in the cache, enough rows for the product's full speed."""
@@ -59,6 +60,8 @@ class MlpShortcut:
     def _applies(self, x: Any) -> bool:
         """No gradient is asked for, nothing hooks the inside, the module is the model's own, and it runs on a CPU."""
         if self._mlp.original_component is not self._own or self._own.training or not isinstance(x, Tensor):
+            return False
+        if any(has_own_product(linear) for linear in self._linears):
             return False
         weights = [weight for linear in self._linears for weight in _weights(linear)]
         if x.device.type != "cpu" or any(weight.dtype != x.dtype or weight.device != x.device for weight in weights):

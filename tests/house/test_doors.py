@@ -26,7 +26,7 @@ DOORS = {
     "evaluation": LOWER | {"circuits", "features", "sparsity"},
     "figures": CORE,
     "report": CORE | {"figures"},
-    "workbench_probes": CORE | {"store", "models", "data"},
+    "workbench_probes": LOWER | {"evaluation"},
     "recipes": LOWER
     | {"exchange", "circuits", "features", "sparsity", "evaluation", "figures", "report", "workbench_probes"},
 }

@@ -17,7 +17,7 @@ from .automaton_codes import (
 )
 from .automaton_config import AutomatonEvalConfig as AutomatonEvalConfig
 from .automaton_patching import Patched as Patched, divergence as divergence, patch_states as patch_states
-from .bootstrap import Estimate as Estimate, ratio as ratio
+from .bootstrap import Estimate as Estimate, difference as difference, ratio as ratio
 from .code_sweep import code_sweep as code_sweep
 from .concept_config import AbsorptionConfig as AbsorptionConfig, ProbingConfig as ProbingConfig
 from .concepts import first_letter_absorption as first_letter_absorption, probe_text as probe_text
@@ -25,7 +25,13 @@ from .config import EvaluateConfig as EvaluateConfig
 from .continual import continual as continual
 from .continual_config import ContinualConfig as ContinualConfig
 from .evaluate import Judged as Judged, evaluate as evaluate, evaluate_sets as evaluate_sets
-from .matching import Matching as Matching, match as match, written_rows as written_rows
+from .matching import (
+    Matching as Matching,
+    cosines as cosines,
+    match as match,
+    match_scores as match_scores,
+    written_rows as written_rows,
+)
 from .neurons import Neurons as Neurons, NeuronsConfig as NeuronsConfig, neurons_at as neurons_at
 from .planted_bench import planted_bench as planted_bench, train_on as train_on
 from .planted_circuits import planted_circuits as planted_circuits
@@ -33,6 +39,7 @@ from .planted_circuits_config import PlantedCircuitsConfig as PlantedCircuitsCon
 from .planted_config import PlantedBenchConfig as PlantedBenchConfig, Recipe as Recipe
 from .planted_graphs import exact_transcoders as exact_transcoders
 from .planted_rows import PlantedRows as PlantedRows
+from .probe import Probe as Probe, by_mean_difference as by_mean_difference, split_groups as split_groups
 from .proportion import proportion as proportion
 from .recovery import Recovery as Recovery, recover as recover
 from .side_by_side import side_by_side as side_by_side

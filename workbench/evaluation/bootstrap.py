@@ -42,6 +42,27 @@ def ratio(
     return Estimate(value, float(low), float(high))
 
 
+def difference(
+    first: tuple[Float[Array, " documents"], Float[Array, " documents"]],
+    second: tuple[Float[Array, " documents"], Float[Array, " documents"]],
+    config: EvaluateConfig,
+) -> Estimate:
+    """One `ratio` (numerator, denominator) less another of the same documents, both resampled together."""
+    sums = [(float(above.sum()), float(below.sum())) for above, below in (first, second)]
+    if min(below for _, below in sums) <= 0:
+        return Estimate(float("nan"), float("nan"), float("nan"))
+    value = sums[0][0] / sums[0][1] - sums[1][0] / sums[1][1]
+    documents = len(first[0])
+    if documents < 2:
+        return Estimate(value, float("nan"), float("nan"))
+    counts = _resamples(documents, config.bootstrap, config.seed)
+    kept = ((counts @ first[1]) > 0) & ((counts @ second[1]) > 0)
+    one, other = (counts[kept] @ above / (counts[kept] @ below) for above, below in (first, second))
+    tail = (1 - config.confidence) / 2
+    low, high = np.quantile(one - other, [tail, 1 - tail])
+    return Estimate(value, float(low), float(high))
+
+
 @lru_cache(maxsize=4)
 def _resamples(documents: int, count: int, seed: int) -> Float[Array, "count documents"]:
     """How often each document is drawn in each resample."""

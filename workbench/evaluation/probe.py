@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, Ridge, RidgeClassifier
 from sklearn.metrics import f1_score, roc_auc_score
 from sklearn.model_selection import GroupShuffleSplit
 
@@ -51,22 +51,63 @@ def by_mean_difference(
 
 
 class Probe:
-    """Logistic regression on standardised columns, both kinds of rows weighing the same."""
+    """A linear reader of standardised columns; every class weighs the same.
 
-    def __init__(self, x: Float[Array, "n k"], label: Bool[Array, " n"]) -> None:
-        self._mean, self._scale = x.mean(0), x.std(0)
-        self._scale[self._scale < 1e-12] = 1.0
-        self._model = LogisticRegression(C=INVERSE_PENALTY, class_weight="balanced", max_iter=500)
-        self._model.fit((x - self._mean) / self._scale, label)
+    Methods: `logistic` (multinomial for more than two classes) and `ridge` are regularised, and read columns divided
+    by their standard deviation; `mean-difference` scores by the distances from the classes' means, raw.
+
+    Args:
+        label: truth values, or class numbers from 0, or, with `regression`, real numbers (ridge).
+        strength: inverse of the penalty.
+        standardise: whether columns are divided by their standard deviation.
+
+    Attributes:
+        weight: [c d] and offset: [c]: logits of raw columns are `x @ weight.T + offset`; c is 1 for two classes.
+    """
+
+    def __init__(
+        self,
+        x: Float[Array, "n k"],
+        label: Array,
+        strength: float = INVERSE_PENALTY,
+        method: str = "logistic",
+        *,
+        regression: bool = False,
+        standardise: bool = True,
+    ) -> None:
+        mean, scale = x.mean(0), x.std(0)
+        scale[scale < 1e-12] = 1.0
+        scale = scale if standardise else np.ones_like(scale)
+        if method == "mean-difference":
+            self.weight, self.offset = _mean_differences(x, label)
+            return
+        if regression:
+            model = Ridge(alpha=1 / strength)
+        elif method == "ridge":
+            model = RidgeClassifier(alpha=1 / strength, class_weight="balanced")
+        else:
+            model = LogisticRegression(C=strength, class_weight="balanced", max_iter=500)
+        model.fit((x - mean) / scale, label)
+        self.weight = np.atleast_2d(model.coef_) / scale
+        self.offset = np.atleast_1d(model.intercept_) - self.weight @ mean
 
     @property
     def direction(self) -> Float[Array, " k"]:
-        """The gradient of the logit with respect to the raw columns."""
-        return self._model.coef_[0] / self._scale
+        """The gradient of the (first) logit with respect to the raw columns."""
+        return self.weight[0]
 
-    def logits(self, x: Float[Array, "n k"]) -> Float[Array, " n"]:
-        """Positive where the probe says yes."""
-        return self._model.decision_function((x - self._mean) / self._scale)
+    def logits(self, x: Float[Array, "n k"]) -> Array:
+        """[n], positive where the probe says yes (or the predicted number); [n c] for more than two classes."""
+        found = x @ self.weight.T + self.offset
+        return found[:, 0] if found.shape[1] == 1 else found
+
+
+def _mean_differences(x: Array, label: Array) -> tuple[Float[Array, "c k"], Float[Array, " c"]]:
+    means = np.stack([x[label == number].mean(0) for number in np.unique(label)])
+    if len(means) == 2:
+        weight = means[1:] - means[:1]
+        return weight, -weight @ means.mean(0)
+    return means, -0.5 * np.square(means).sum(1)
 
 
 def score(

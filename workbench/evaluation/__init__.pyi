@@ -39,21 +39,26 @@ from .planted_circuits_config import PlantedCircuitsConfig as PlantedCircuitsCon
 from .planted_config import PlantedBenchConfig as PlantedBenchConfig, Recipe as Recipe
 from .planted_graphs import exact_transcoders as exact_transcoders
 from .planted_rows import PlantedRows as PlantedRows
-from .probe import Probe as Probe, by_mean_difference as by_mean_difference, split_groups as split_groups
+from .probe import (
+    Probe as Probe,
+    Split as Split,
+    by_mean_difference as by_mean_difference,
+    split_groups as split_groups,
+)
 from .proportion import proportion as proportion
 from .recovery import Recovery as Recovery, recover as recover
 from .side_by_side import side_by_side as side_by_side
 from .sparse_probing import sparse_probing as sparse_probing
 from .speed.capture import bench_capture as bench_capture
-from .speed.circuits import bench_circuits as bench_circuits
 from .speed.codebook_config import CodebookBenchConfig as CodebookBenchConfig
 from .speed.codebooks import bench_codebooks as bench_codebooks
 from .speed.config import (
     CaptureBenchConfig as CaptureBenchConfig,
-    CircuitBenchConfig as CircuitBenchConfig,
+    GraphBenchConfig as GraphBenchConfig,
     KernelBenchConfig as KernelBenchConfig,
     TrainingBenchConfig as TrainingBenchConfig,
 )
+from .speed.graphs import bench_graphs as bench_graphs
 from .speed.kernels import bench_kernels as bench_kernels
 from .speed.training import bench_training as bench_training
 from .stability import stability as stability

@@ -7,8 +7,8 @@ import typer
 
 from workbench.evaluation import (
     CaptureBenchConfig,
-    CircuitBenchConfig,
     CodebookBenchConfig,
+    GraphBenchConfig,
     KernelBenchConfig,
     TrainingBenchConfig,
 )
@@ -45,10 +45,10 @@ def capture_command(bench: CaptureBenchConfig, as_json: JsonOption = False) -> N
 
 
 @bench_app.command("graphs")
-@settings(bench=CircuitBenchConfig)
-def graphs_command(bench: CircuitBenchConfig, as_json: JsonOption = False) -> None:
+@settings(bench=GraphBenchConfig)
+def graphs_command(bench: GraphBenchConfig, as_json: JsonOption = False) -> None:
     """Time the attribution graph of a prompt beside the bare products of its pull-backs."""
-    _bench("circuits", bench, as_json)
+    _bench("graphs", bench, as_json)
 
 
 @bench_app.command("codebooks")

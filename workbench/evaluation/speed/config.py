@@ -85,7 +85,7 @@ class TrainingBenchConfig(ShapesConfig):
     rows: tuple[int, ...] = Field(default=(4096,), min_length=1, description="rows of a step")
 
 
-class CircuitBenchConfig(BenchConfig):
+class GraphBenchConfig(BenchConfig):
     """Which graphs of which model are traced: bounded ones at k, whole ones at few."""
 
     rounds: int = Field(default=3, ge=1, description="rounds in which every case has one turn")

@@ -5,17 +5,17 @@ import torch
 
 from workbench.circuits import Target, TraceConfig, trace
 from workbench.core import ConfigError
-from workbench.evaluation import CircuitBenchConfig, bench_circuits
-from workbench.evaluation.speed.circuits import covector_rows, random_set
+from workbench.evaluation import GraphBenchConfig, bench_graphs
+from workbench.evaluation.speed.graphs import covector_rows, random_set
 from workbench.models import load_model
 
 
 def test_a_quick_look_has_every_graph_beside_its_floor():
-    config = CircuitBenchConfig(
+    config = GraphBenchConfig(
         quick=True, rounds=1, model="planted-places", tokens=8, features=64, k=4, few=2, feature_nodes=20
     )
-    result = bench_circuits(config)
-    rows = result.df("circuits")
+    result = bench_graphs(config)
+    rows = result.df("graphs")
     assert len(rows) == 8
     assert set(rows["case"]) == {"trace", "bare products"}
     assert rows[rows["case"] == "bare products"]["ratio_floor"].tolist() == [1.0] * 4
@@ -35,6 +35,6 @@ def test_rows_of_the_floor_are_counted_target_by_target():
 
 def test_settings_that_do_not_fit():
     with pytest.raises(ConfigError, match="more than the 4 features"):
-        CircuitBenchConfig.parse({"features": 4, "k": 8})
+        GraphBenchConfig.parse({"features": 4, "k": 8})
     with pytest.raises(ConfigError, match="context holds"):
-        bench_circuits(CircuitBenchConfig(model="planted-places", tokens=500, features=16, k=2, few=2))
+        bench_graphs(GraphBenchConfig(model="planted-places", tokens=500, features=16, k=2, few=2))

@@ -13,7 +13,7 @@ from workbench.dictionaries import CoderConfig, Dictionary, DictionarySet, dicti
 from workbench.models import HookedModel, load_model
 
 from .comparison import Comparison, Operands, compare, device_of, threads
-from .config import CircuitBenchConfig
+from .config import GraphBenchConfig
 from .machine import peak_memory
 
 TRACE, PRODUCTS = "trace", "bare products"
@@ -21,18 +21,18 @@ ROWS_AT_ONCE = 4096
 FAMILIES = {False: "topk-transcoder", True: "topk-skip-transcoder"}
 
 
-@register("benchmark", "circuits")
-def bench_circuits(config: CircuitBenchConfig | None = None, progress: Progress | None = None) -> Result:
+@register("benchmark", "graphs")
+def bench_graphs(config: GraphBenchConfig | None = None, progress: Progress | None = None) -> Result:
     """Time and memory of attribution graphs, with and without skip paths, bounded and whole.
 
-    Table `circuits`: one row for each case. Scalars: `held_mb` (the process's peak with the model loaded, before any
+    Table `graphs`: one row for each case. Scalars: `held_mb` (the process's peak with the model loaded, before any
     dictionary), `peak_mb` (at the end), and for every graph its active features, expanded features and edges.
 
     Raises:
         ConfigError: an unknown device, or a prompt longer than the model's context.
         ModelError: see `load_model`. Interrupted: cancelled before anything was measured.
     """
-    config, progress = (config or CircuitBenchConfig()).reduced(), progress or Silent()
+    config, progress = (config or GraphBenchConfig()).reduced(), progress or Silent()
     device = device_of(config)
     scalars: dict[str, float] = {}
     with threads(config):
@@ -40,12 +40,12 @@ def bench_circuits(config: CircuitBenchConfig | None = None, progress: Progress 
         if config.tokens > model.shape.n_ctx:
             raise ConfigError(f"wanted {config.tokens} tokens", f"the model's context holds {model.shape.n_ctx}")
         scalars["held_mb"] = peak_memory() / 1e6
-        result = compare("circuits", _comparisons(config, model, scalars), config, progress, _NOTES)
+        result = compare("graphs", _comparisons(config, model, scalars), config, progress, _NOTES)
     scalars["peak_mb"] = peak_memory() / 1e6
     return dataclasses.replace(result, scalars={**result.scalars, **scalars})
 
 
-def _comparisons(config: CircuitBenchConfig, model: HookedModel, scalars: dict[str, float]) -> Iterator[Comparison]:
+def _comparisons(config: GraphBenchConfig, model: HookedModel, scalars: dict[str, float]) -> Iterator[Comparison]:
     operands = Operands(config.seed, device_of(config))
     ids = operands.index(config.tokens, below=model.shape.d_vocab)
     if model.tokenizer is not None and model.tokenizer.bos_id is not None:
@@ -57,7 +57,7 @@ def _comparisons(config: CircuitBenchConfig, model: HookedModel, scalars: dict[s
 
 
 def _comparison(
-    config: CircuitBenchConfig,
+    config: GraphBenchConfig,
     model: HookedModel,
     ids: Tensor,
     target: Target,

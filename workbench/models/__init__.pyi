@@ -25,6 +25,12 @@ from .planted_circuits import (
 )
 from .planted_programs import PROGRAMS as PROGRAMS, planted_prompts as planted_prompts
 from .products import Product as Product
+from .relu import (
+    ReluModelConfig as ReluModelConfig,
+    character_tokenizer as character_tokenizer,
+    new_relu_model as new_relu_model,
+    save_relu_model as save_relu_model,
+)
 from .run import Run as Run
 from .sampling import Sampling as Sampling
 from .shape import ModelShape as ModelShape

@@ -1,6 +1,31 @@
+from .choices import (
+    Choice as Choice,
+    FixedCore as FixedCore,
+    TokenNeurons as TokenNeurons,
+    TokenOracle as TokenOracle,
+    hidden_of as hidden_of,
+)
 from .concentration import (
     coordinates_for as coordinates_for,
     gini as gini,
     hoyer as hoyer,
     top_mass as top_mass,
 )
+from .core_config import CoreConfig as CoreConfig
+from .core_neurons import (
+    Core as Core,
+    CoreCounter as CoreCounter,
+    core_size as core_size,
+    overlap as overlap,
+    random_core as random_core,
+    sentence_core as sentence_core,
+    token_core as token_core,
+)
+from .gates import (
+    RULES as RULES,
+    NeuronGate as NeuronGate,
+    Rule as Rule,
+    neuron_gate as neuron_gate,
+    output_norms as output_norms,
+)
+from .inference import SparseModel as SparseModel

@@ -13,7 +13,7 @@ from workbench.core import Config, Progress, Result, Silent
 from workbench.data import PackConfig, PackedText, PromptPair, make_task, open_text, pack
 from workbench.dictionaries import CoderConfig, DictionarySet, load_dictionaries
 from workbench.evaluation import EvaluateConfig, evaluate
-from workbench.features import FeatureScan, ScanConfig, open_scan, scan
+from workbench.features import FeatureScan, ScanConfig, scan
 from workbench.models import HookedModel, load_model
 from workbench.report import ReportConfig
 from workbench.store import StreamRows
@@ -22,6 +22,7 @@ from workbench.workspace import Workspace
 
 from .dictionaries import load_controls, new_dictionaries, train_dictionaries
 from .planted import check_planted, planted_prompts
+from .saved import find_scan
 from .study import Bench, Finding, StudyConfig, quick_study, study, write_finding
 from .subject import open_subject
 
@@ -219,9 +220,8 @@ def _scan(
     progress: Progress,
 ) -> FeatureScan:
     path = place.path_of("stores", f"{config.name}-scan")
-    wanted = dictionaries.manifest.content_hash if dictionaries.manifest else ""
-    if path.is_dir() and wanted in open_scan(path).manifest.parents.values():
-        return open_scan(path)
+    if found := find_scan(place, dictionaries):
+        return found
     text = draw_sequences(heldout, config.scan.sequences, config.seed)
     return scan(model, dictionaries, text, path, config.scan, progress)
 

@@ -2,7 +2,7 @@
 
 from workbench.core import CircuitGraph, Result
 from workbench.dictionaries import DictionarySet
-from workbench.features import FeatureScan, open_scan
+from workbench.features import FeatureScan, has_statistics, open_scan
 from workbench.workspace import Workspace
 
 
@@ -16,9 +16,9 @@ def find_result(place: Workspace, name: str, graph: CircuitGraph) -> Result | No
 
 
 def find_scan(place: Workspace, members: DictionarySet) -> FeatureScan | None:
-    """The feature scan of a set, None if there is none of these very dictionaries."""
+    """The feature scan of a set, None if there is none of these very dictionaries (or only one without statistics)."""
     path = place.path_of("stores", f"{members.name}-scan")
-    if not path.is_dir() or members.manifest is None:
+    if not path.is_dir() or members.manifest is None or not has_statistics(path):
         return None
     scan = open_scan(path)
     return scan if members.manifest.content_hash in scan.manifest.parents.values() else None

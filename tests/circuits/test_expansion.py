@@ -6,7 +6,8 @@ from circuits.small_circuits import DIFFERENCE, IDS, random_analysis
 from circuits.test_edges import explicit_rows
 
 from workbench.circuits import PruneConfig, Target, TraceConfig, analyse, error_ledger, prune, trace
-from workbench.core import CircuitGraph, ConfigError
+from workbench.core import CircuitGraph, ConfigError, Site
+from workbench.dictionaries import Codebook, CodebookConfig, DictionarySet
 
 KINDS = ["topk-skip-transcoder", "cross-layer-transcoder"]
 
@@ -120,3 +121,27 @@ def test_a_dictionary_that_is_not_read_linearly_is_no_node_and_the_graph_says_so
     units = analyse(model, bent, IDS, DIFFERENCE).replacement.layers[1]
     assert not len(units)
     assert units.skip is None
+
+
+def test_codes_are_no_nodes_and_the_graph_says_why(traced):
+    model, dictionaries, _, whole = traced
+    place = {Site("mlp_out", 1): model.shape.d_model}
+    book = Codebook(CodebookConfig(codes=5, k=2), place, place, "book/mlp_out.1")
+    mixed = DictionarySet([*dictionaries.values(), book], "mixed")
+    graph = trace(model, mixed, IDS, DIFFERENCE)
+    assert graph.manifest.details["no_nodes"] == {
+        "mlp_out.1": "codes are no nodes: nearest-code assignment has no linear reader"
+    }
+    assert [node.id for node in graph.nodes] == [node.id for node in whole.nodes]
+    with pytest.raises(ConfigError, match="nearest-code assignment has no linear reader"):
+        trace(model, DictionarySet([book], "books"), IDS, DIFFERENCE)
+
+
+def test_the_manifest_names_the_tokens_of_every_target():
+    model, dictionaries, analysis = random_analysis("gpt2")
+    assert trace(model, dictionaries, IDS, DIFFERENCE).manifest.details["target_tokens"] == [[3, 4]]
+    graph = trace(model, dictionaries, IDS, Target(coverage=0.3))
+    ids = graph.manifest.details["target_tokens"]
+    probable = analysis.frozen.logits[-1].topk(len(ids)).indices.tolist()
+    assert ids == [[token, -1] for token in probable]
+    assert len(ids) == len(graph.find("logit"))

@@ -1,5 +1,7 @@
 """Pruning: by influence, by edge influence, by a cap; what goes is recorded."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from circuits.small_circuits import DIFFERENCE, IDS, random_analysis
@@ -76,3 +78,15 @@ def test_nothing_dangles(graph):
 def test_influence_of_the_whole_graph_is_found_again_from_its_edges(graph):
     found, _ = edge_influence(graph)
     assert torch.allclose(found, torch.tensor([n.influence for n in graph.nodes]).double(), atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["neuron", "code", "head"])
+def test_the_cap_holds_for_every_kind_of_unit(graph, kind):
+    features = graph.find("feature")
+    nodes = tuple(replace(node, kind=kind) if i in features[::2] else node for i, node in enumerate(graph.nodes))
+    mixed = replace(graph, nodes=nodes)
+    plain = prune(graph, PruneConfig(node_share=1, edge_share=1, max_features=5, max_errors=2))
+    small = prune(mixed, PruneConfig(node_share=1, edge_share=1, max_features=5, max_errors=2))
+    assert len(small.find("feature")) + len(small.find(kind)) <= 5
+    place = [(node.layer, node.index, node.position) for node in small.nodes]
+    assert place == [(node.layer, node.index, node.position) for node in plain.nodes]

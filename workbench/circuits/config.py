@@ -66,7 +66,9 @@ class PruneConfig(Config):
 
     node_share: float = Field(default=0.8, gt=0, le=1, description="nodes are kept up to this share of all influence")
     edge_share: float = Field(default=0.98, gt=0, le=1, description="then edges, up to this share of edge influence")
-    max_features: int | None = Field(default=50, ge=1, description="features kept at most, by |effect|; none: no cap")
+    max_features: int | None = Field(
+        default=50, ge=1, description="features, neurons or other units kept at most, by |effect|; none: no cap"
+    )
     max_errors: int | None = Field(default=10, ge=0, description="error nodes kept at most, by |effect|; none: no cap")
 
 

@@ -10,21 +10,24 @@ from workbench.core import CircuitGraph
 
 from .config import PruneConfig
 
+PERMANENT = ("embed", "logit")
+
 
 def prune(graph: CircuitGraph, config: PruneConfig | None = None) -> CircuitGraph:
     """Keep nodes by cumulative influence, edges by cumulative edge influence, at most so many features and errors.
 
-    The shares are circuit-tracer's; nodes that lose all outgoing edges, and features that lose all incoming ones,
-    go too. Influence here is shared among the edges that the graph still has. What was removed is recorded in
-    `scores` (pruned_*) and in the manifest's details.
+    Features here are units of every kind (neurons, codes, heads, another tool's). The shares are circuit-tracer's;
+    nodes that lose all outgoing edges, and features that lose all incoming ones, go too. Influence here is shared
+    among the edges that the graph still has. What was removed is recorded in `scores` (pruned_*) and in the
+    manifest's details.
     """
     config = config or PruneConfig()
-    always = torch.tensor([node.kind in ("embed", "logit") for node in graph.nodes])
+    always = torch.tensor([node.kind in PERMANENT for node in graph.nodes])
+    errors = torch.tensor([node.kind == "error" for node in graph.nodes])
     influence = torch.tensor([0.0 if node.kind == "logit" else node.influence for node in graph.nodes])
     kept = always | (influence >= _threshold(influence, config.node_share))
     by_influence = int((kept & ~always).sum())
-    for kind, limit in (("feature", config.max_features), ("error", config.max_errors)):
-        mine = torch.tensor([node.kind == kind for node in graph.nodes])
+    for mine, limit in ((~always & ~errors, config.max_features), (errors, config.max_errors)):
         if limit is not None:
             kept &= ~mine | _largest(graph, kept & mine, limit)
     small = graph.subgraph(torch.nonzero(kept)[:, 0].tolist())
@@ -77,7 +80,7 @@ def _dangling(graph: CircuitGraph) -> set[int]:
     sources, targets = set(graph.source.tolist()), set(graph.target.tolist())
     dead = set()
     for number, node in enumerate(graph.nodes):
-        if node.kind in ("embed", "logit"):
+        if node.kind in PERMANENT:
             continue
         if number not in sources or (node.kind != "error" and number not in targets):
             dead.add(number)
@@ -86,7 +89,7 @@ def _dangling(graph: CircuitGraph) -> set[int]:
 
 def _recorded(whole: CircuitGraph, small: CircuitGraph, config: PruneConfig, by_influence: int) -> CircuitGraph:
     def inner(graph: CircuitGraph) -> list[float]:
-        return [abs(node.effect) for node in graph.nodes if node.kind not in ("embed", "logit")]
+        return [abs(node.effect) for node in graph.nodes if node.kind not in PERMANENT]
 
     def influence(graph: CircuitGraph) -> float:
         return sum(node.influence for node in graph.nodes if node.kind != "logit")

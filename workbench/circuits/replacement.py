@@ -63,6 +63,9 @@ def replace_mlps(model: HookedModel, frozen: FrozenModel, dictionaries: Dictiona
     parts: dict[int, LayerUnits] = {}
     no_nodes: dict[str, str] = {}
     for key, dictionary in dictionaries.items():
+        if dictionary.unread:
+            no_nodes[key] = dictionary.unread
+            continue
         layers = _layers_of(dictionary)
         if shared := served & set(layers):
             raise ConfigError(

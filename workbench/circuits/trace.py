@@ -36,7 +36,8 @@ def trace(
 
     With `max_feature_nodes` only that many units are nodes, found in order of influence; what the others hold is
     in the error ledger. A dictionary that is not read linearly gives no node: the manifest's details name it
-    (`no_nodes`), and its MLPs are errors as a whole.
+    (`no_nodes`), and its MLPs are errors as a whole. `target_tokens` in the details holds (token, foil or -1) of
+    every target, also of those that were chosen by probability.
 
     `scores` has replacement and completeness beside `group_effect`, which is measured on the model: see
     `workbench.circuits.group_effect`.
@@ -68,7 +69,10 @@ def graph_of(
     if config.interventions:
         progress.phase("removing groups of features")
         scores |= group_effect(model, analysis, progress)
-    details: dict[str, Any] = {"dictionaries": dictionaries.name}
+    details: dict[str, Any] = {
+        "dictionaries": dictionaries.name,
+        "target_tokens": [list(pair) for pair in analysis.metric.token_ids],
+    }
     if analysis.replacement.no_nodes:
         details["no_nodes"] = dict(analysis.replacement.no_nodes)
     if config.influence:

@@ -61,6 +61,8 @@ class Dictionary(nn.Module):
     """What a unit is called as a node of a graph: feature, neuron or code."""
     always_active: ClassVar[bool] = False
     """Whether every row fills all its places: some code is nearest to any row, so that L0 is never below k."""
+    unread: ClassVar[str] = ""
+    """Why no unit of this kind is ever read linearly, wherever it stands; empty: `readers` decides."""
     sparsity: float
     """Share of the sparsity penalty in force; the training loop raises it from 0 to 1."""
 

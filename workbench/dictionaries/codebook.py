@@ -48,6 +48,7 @@ class Codebook(Dictionary):
     family = "codebook"
     config_class: ClassVar[type[Config]] = CodebookConfig
     always_active = True
+    unread = "codes are no nodes: nearest-code assignment has no linear reader"
 
     def __init__(self, config: Config, reads: Mapping[Site, int], writes: Mapping[Site, int], name: str = "") -> None:
         super().__init__(config, reads, writes, name)

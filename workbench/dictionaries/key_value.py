@@ -33,6 +33,7 @@ class KeyValue(Dictionary):
     family = "key-value"
     config_class: ClassVar[type[Config]] = KeyValueConfig
     always_active = True
+    unread = "values are no nodes: nearest-key assignment has no linear reader"
 
     def __init__(self, config: Config, reads: Mapping[Site, int], writes: Mapping[Site, int], name: str = "") -> None:
         super().__init__(config, reads, writes, name)

@@ -50,6 +50,8 @@ def trace_command(
         return
     note(f"{graph.metric} = {graph.metric_value:.3g}; {len(graph.nodes)} nodes, saved as graphs/{graph.manifest.name}")
     print_table([{"score": key, "value": value} for key, value in graph.scores.items()])
+    for key, reason in graph.manifest.details.get("no_nodes", {}).items():
+        note(f"{key}: {reason}")
     print_table(
         [
             {"node": node.id, "token": graph.tokens[node.position], "effect": node.effect, "influence": node.influence}

@@ -24,6 +24,7 @@ from .errors import (
     nearest as nearest,
 )
 from .graph import CircuitGraph as CircuitGraph, Node as Node
+from .interrupt import Interruptible as Interruptible
 from .manifest import (
     SCHEMA as SCHEMA,
     Manifest as Manifest,

@@ -1,14 +1,11 @@
 """The only training loop: rows in, many learners trained in one pass, a call back at every chunk border."""
 
-import signal
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor
 
-from workbench.core import Progress, Site
+from workbench.core import Interruptible, Progress, Site
 from workbench.store import Rows
 
 from .feed import Buffers
@@ -42,7 +39,7 @@ def train(
     progress.advance(rows.total_rows * start / max(rows.n_chunks, 1))
     if all(learner.finished for learner in learners):
         return number, False
-    with interrupts() as interrupted:
+    with Interruptible() as interruptible:
         for chunk in rows.chunks(start):
             records = []
             for learner in learners:
@@ -52,27 +49,6 @@ def train(
             at_border(number, records)
             if all(learner.finished for learner in learners):
                 return number, False
-            if interrupted() or progress.cancelled():
+            if interruptible.cancelled() or progress.cancelled():
                 return number, number < rows.n_chunks
     return number, False
-
-
-@contextmanager
-def interrupts() -> Iterator[Callable[[], bool]]:
-    """Ctrl-C asks for a stop at the next border; a second one stops at once."""
-    if threading.current_thread() is not threading.main_thread():
-        yield lambda: False
-        return
-    asked = threading.Event()
-    before = signal.getsignal(signal.SIGINT)
-
-    def ask(number: int, frame: Any) -> None:
-        if asked.is_set():
-            raise KeyboardInterrupt
-        asked.set()
-
-    signal.signal(signal.SIGINT, ask)
-    try:
-        yield asked.is_set
-    finally:
-        signal.signal(signal.SIGINT, before)

@@ -2,16 +2,16 @@
 
 import json
 import os
-import signal
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress as Bars, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
+
+from workbench.core import Interruptible
 
 QUIET = "WORKBENCH_QUIET"
 
@@ -58,20 +58,19 @@ def size(count: float) -> str:
     return f"{count:.3g} TB"
 
 
-class TerminalProgress(AbstractContextManager):
-    """Progress in a terminal: a bar on a TTY, a line a phase elsewhere. The first Ctrl-C asks the work to stop at
-    its next safe point, the second interrupts it at once."""
+class TerminalProgress(Interruptible):
+    """Progress in a terminal: a bar on a TTY, a line a phase elsewhere."""
 
     def __init__(self) -> None:
+        super().__init__()
         self._console = Console(stderr=True, highlight=False)
         self._quiet = bool(os.environ.get(QUIET))
         self._bars: Bars | None = None
         self._task: TaskID | None = None
-        self._stop = False
         self._name, self._began, self._done, self._unit = "", 0.0, 0.0, ""
 
     def __enter__(self) -> "TerminalProgress":
-        self._previous = signal.signal(signal.SIGINT, self._interrupt)
+        super().__enter__()
         if self._console.is_terminal and not self._quiet:
             rate = TextColumn("{task.fields[rate]}")
             columns = (TextColumn("{task.description}"), BarColumn(), rate, TimeElapsedColumn(), TimeRemainingColumn())
@@ -79,11 +78,11 @@ class TerminalProgress(AbstractContextManager):
             self._bars.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *error: object) -> None:
         self._close_phase()
         if self._bars:
             self._bars.stop()
-        signal.signal(signal.SIGINT, self._previous)
+        super().__exit__(*error)
 
     def phase(self, name: str, total: float | None = None, unit: str = "") -> None:
         self._close_phase()
@@ -103,13 +102,7 @@ class TerminalProgress(AbstractContextManager):
         if hasattr(value, "describe"):
             note(value.describe())
 
-    def cancelled(self) -> bool:
-        return self._stop
-
-    def _interrupt(self, *_: object) -> None:
-        if self._stop:
-            raise KeyboardInterrupt
-        self._stop = True
+    def interrupted(self) -> None:
         self._console.print("stopping at the next safe point; Ctrl-C again stops at once")
 
     def _close_phase(self) -> None:

@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from sparse_kernels.decoding import decode
-from sparse_kernels.dispatch import Backend
+from sparse_kernels.dispatch import Backend, choose_backend
 from sparse_kernels.encoding import encode_topk
 from sparse_kernels.errors import KernelError
 from sparse_kernels.operands import FLOATS, check_k, check_like, describe
@@ -16,6 +16,9 @@ Metric = Literal["dot", "cosine", "euclidean"]
 
 _GATHERED = 64 << 20
 """Bytes of codes held at a time where distances are computed from differences."""
+
+_MANY_SCORES = 1 << 19
+"""Rows times codes from which a search of a small codebook repays that the kernels are compiled."""
 
 
 def nearest_code(
@@ -111,6 +114,7 @@ def _search(x: Tensor, codebook: Tensor, k: int, metric: Metric, backend: Backen
     """One codebook; float16 and bfloat16 compute in float32 and round at the end."""
     dtype = x.dtype
     x, codebook = (tensor.float() if tensor.dtype != torch.float64 else tensor for tensor in (x, codebook))
+    backend = choose_backend(backend, x, None if len(x) * len(codebook) > _MANY_SCORES else len(codebook))
     if metric == "dot":
         index, nearness = encode_topk(x, codebook, None, k, relu=False, backend=backend)
     elif metric == "cosine":

@@ -75,6 +75,36 @@ def test_precision_and_recall_against_a_slow_count(subject):
     assert scores == sorted(scores, reverse=True)
 
 
+def test_the_best_neuron_against_every_threshold(subject):
+    model, text, books = subject
+    pattern, text = r" from (\w+) ", text.take(torch.arange(12))
+    config = CodeSearchConfig(least_count=1, neurons=3, batch_sequences=5)
+    rows = search_codes(model, books, text, pattern, config).tables["codes"]
+    sites = [Site(kind, layer) for layer in range(model.shape.n_layers) for kind in ("attn_z", "mlp_out")]
+    mask = text.mask(model.policy, tuple(model.tokenizer.special_ids))
+    values, marked = {}, []
+    for s, (ids, length) in enumerate(zip(text.ids, text.lengths.tolist(), strict=True)):
+        found = model.run(ids[None, :length].long(), sites=sites).activations
+        strings = model.tokenizer.strings(ids[:length].tolist())
+        ends = [len("".join(strings[: t + 1])) for t in range(length)]
+        targets = {match.end(1) for match in re.finditer(pattern, "".join(strings))}
+        for t in range(length):
+            if mask[s, t]:
+                marked.append(ends[t] in targets)
+                for site in sites:
+                    values.setdefault(site, []).append(found[site][0, t].flatten())
+    marked = torch.tensor(marked)
+    for row in rows[:3]:
+        hits, best = max(1, round(row["recall"] * int(marked.sum()))), {}
+        for site in sites:
+            for n, column in enumerate(torch.stack(values[site]).T):
+                threshold = column[marked].sort(descending=True).values[hits - 1]
+                best[f"{site}.n{n}"] = min(1.0, hits / int((column >= threshold).sum()))
+        assert row["neuron_precision"] == pytest.approx(max(best.values()), rel=0.05)
+        assert best[row["neuron"]] == pytest.approx(max(best.values()), rel=0.05)
+    assert all("neuron" not in row for row in rows[3:])
+
+
 def test_which_tokens_of_a_group_are_targets(subject):
     model, text, books = subject
     counts = {}

@@ -185,3 +185,19 @@ def test_operands_that_do_not_fit_are_named(change: dict, message: str):
         quantise(torch.zeros(2, 4), torch.zeros(6, 4), 1, reduce="product")
     with pytest.raises(KernelError, match=r"quantised: wanted the shape of x"):
         straight_through(torch.zeros(2, 4), torch.zeros(2, 3))
+
+
+def test_a_small_codebook_takes_the_kernels_where_rows_are_many(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("WORKBENCH_KERNELS", raising=False)
+    asked, original = [], encode_topk
+
+    def noting(*operands, backend: str, **rest):
+        asked.append(backend)
+        return original(*operands, backend="reference", **rest)
+
+    monkeypatch.setattr("sparse_kernels.nearest.encode_topk", noting)
+    codebook = torch.randn(128, 4)
+    for rows in (4096, 4097):
+        nearest_code(torch.randn(rows, 4), codebook, 1)
+    nearest_code(torch.randn(4097, 4, dtype=torch.float64), codebook.double(), 1)
+    assert asked == ["reference", "cpu", "reference"]

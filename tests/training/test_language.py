@@ -8,7 +8,7 @@ from torch.nn.functional import cross_entropy
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from workbench.core import ConfigError, ModelError, Silent, Site
-from workbench.dictionaries import CoderConfig, make_dictionary
+from workbench.dictionaries import CodebookConfig, CoderConfig, make_dictionary
 from workbench.models import assign, hugging_face_state, new_tiny, wrap
 from workbench.training import (
     LanguageConfig,
@@ -228,3 +228,22 @@ def test_weights_written_into_a_model_are_what_it_runs_on(tmp_path):
         torch.testing.assert_close(assign(hooked, trained.weights).run(ids).logits, expected)
     with pytest.raises(ModelError, match="no parameter"):
         assign(hooked, {"blocks.9.mlp.W_in": torch.zeros(1)})
+
+
+def test_what_a_codebook_anneals_ends_with_the_warm_up():
+    config = CodebookConfig(codes=16, k=2, k_start=4, layer_norm=False)
+    book = make_dictionary("codebook", config, {SITE: 64}, {SITE: 64}, "book")
+    book.randomise_(0)
+    module = LanguageModule(wrap(new_tiny(12, seed=0)), [book], trains="codes")
+    learner, seen = LanguageLearner("codes", module, LanguageConfig(trains="codes", warm_up=4), 8), []
+    original = module.loss
+
+    def noting(inputs):
+        seen.append(book.k)
+        return original(inputs)
+
+    module.loss = noting
+    for step in range(6):
+        learner.optimise(batch())
+        learner.step = step + 1
+    assert seen == [6, 5, 4, 2, 2, 2]

@@ -23,6 +23,9 @@ class CodeSearchConfig(Config):
         lt=1,
         description="a code is a candidate for a window's topic if active on more of its tokens",
     )
+    neurons: int = Field(
+        default=0, ge=0, description="set the best neuron of the model beside so many of the codes found"
+    )
     rows: int = Field(default=30, ge=1, description="codes in a table, best first")
     sequences: int | None = Field(default=None, ge=1, description="sequences of the text that are read; none: all")
     batch_sequences: int = Field(default=16, ge=1, description="sequences in one forward pass")

@@ -1,11 +1,10 @@
 """Which codes fire where a regular expression matches, and which fill the windows that are about it."""
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
 from workbench.core import ConfigError, Progress, Result, Site, Unit
@@ -14,7 +13,9 @@ from workbench.dictionaries import Dictionary, DictionarySet
 from workbench.models import HookedModel
 
 from .code_config import CodeSearchConfig
-from .code_stream import CodeBatch, count_codes, groups_of, stream_codes
+from .code_marks import compile_pattern, mark
+from .code_neurons import best_neurons
+from .code_stream import count_codes, groups_of, stream_codes
 
 
 def search_codes(
@@ -33,7 +34,8 @@ def search_codes(
     precision = targets hit / tokens on which the code is active (Tamkin et al. 2023). The text streams by: memory
     does not grow with it.
 
-    Table `codes`: unit, member, group, code, precision, recall, f1, count, hits; by f1, best first.
+    Table `codes`: unit, member, group, code, precision, recall, f1, count, hits; by f1, best first. The first
+    `neurons` rows also have `neuron` and `neuron_precision`, the best of the model's neurons at the code's recall.
 
     Raises:
         ConfigError: the expression is none, has not exactly one group, or marks no counted token.
@@ -55,11 +57,17 @@ def search_codes(
         for name in dictionaries
         for code in _kept(active[name], hits[name], targets, config)
     ]
-    rows = sorted(rows, key=lambda row: (-row["f1"], -row["precision"], row["unit"]))
+    kept, shown = len(rows), sorted(rows, key=lambda row: (-row["f1"], -row["precision"], row["unit"]))[: config.rows]
+    beside = shown[: config.neurons]
+    if beside:
+        recalls = [row["recall"] for row in beside]
+        found = best_neurons(model, text, compiled, recalls, targets, config, progress)
+        for row, match in zip(beside, found, strict=True):
+            row |= {"neuron": match.neuron, "neuron_precision": match.precision}
     return Result(
         kind="code search",
-        scalars={"targets": float(targets), "tokens": float(seen), "codes_kept": float(len(rows))},
-        tables={"codes": rows[: config.rows]},
+        scalars={"targets": float(targets), "tokens": float(seen), "codes_kept": float(kept)},
+        tables={"codes": shown},
         params={"pattern": pattern, **config.model_dump(mode="json"), **_source(text)},
         notes=(
             f"{targets:,} of {seen:,} counted tokens are targets ({config.tokens} token of each captured group); "
@@ -175,39 +183,6 @@ class _Shares:
             "candidate_elsewhere": filled[0],
             "count": int(self.total[code]),
         }
-
-
-def compile_pattern(pattern: str, groups: int | None = 1) -> re.Pattern[str]:
-    """A compiled expression with so many capture groups (None: any number).
-
-    Raises:
-        ConfigError: it cannot be compiled, or has other groups.
-    """
-    try:
-        compiled = re.compile(pattern)
-    except re.error as error:
-        raise ConfigError(f"{pattern!r} is no regular expression", found=str(error)) from None
-    if groups is not None and compiled.groups != groups:
-        raise ConfigError(
-            "wanted one capture group, which marks the tokens",
-            found=f"{pattern!r} has {compiled.groups}",
-            hint=r"e.g. \b(January|February)\b; write (?:...) for groups that mark nothing",
-        )
-    return compiled
-
-
-def mark(batch: CodeBatch, pattern: re.Pattern[str], config: CodeSearchConfig) -> Bool[Tensor, "b t"]:
-    """True at the tokens of captured groups."""
-    marked = torch.zeros(batch.mask.shape, dtype=torch.bool)
-    for row, strings in enumerate(batch.strings):
-        ends = torch.tensor([len(string) for string in strings]).cumsum(0)
-        starts = ends - torch.tensor([len(string) for string in strings])
-        for match in pattern.finditer("".join(strings)):
-            first, last = match.span(1)
-            touched = ((starts < last) & (ends > first)).nonzero()[:, 0]
-            if len(touched):
-                marked[row, {"last": touched[-1:], "first": touched[:1], "all": touched}[config.tokens]] = True
-    return marked
 
 
 def _kept(active: Tensor, hits: Tensor, targets: int, config: CodeSearchConfig) -> list[int]:

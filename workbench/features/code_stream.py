@@ -45,18 +45,10 @@ def stream_codes(
     Raises:
         Interrupted: cancelled.
     """
-    progress = progress or Silent()
-    end = min(len(text), config.sequences or len(text))
-    keep = text.mask(model.policy, tuple(model.tokenizer.special_ids))
     edits = [Edit.through(dictionary) for dictionary in dictionaries.values()]
     reads = tuple(dict.fromkeys(site for dictionary in dictionaries.values() for site in dictionary.reads))
-    progress.phase("read codes", total=float(text.lengths[:end].sum()), unit="tokens")
-    for start in range(0, end, config.batch_sequences):
-        if progress.cancelled():
-            raise Interrupted("reading codes was cancelled before the text was through")
-        part = slice(start, min(start + config.batch_sequences, end))
-        longest = int(text.lengths[part].max())
-        tokens, mask = TokenBatch(text.ids[part, :longest].long(), text.lengths[part].long()), keep[part, :longest]
+    for batch in text_batches(model, text, config, "read codes", progress):
+        tokens, mask = batch.tokens, batch.mask
         if config.spliced:
             run = model.run(tokens, edits, logits=False, weights=weights)
             found = {
@@ -71,11 +63,32 @@ def stream_codes(
                               real, mask)
                 for name, member in dictionaries.items()
             }  # fmt: skip
+        yield batch._replace(codes=found)
+
+
+def text_batches(
+    model: HookedModel, text: PackedText, config: CodeSearchConfig, phase: str, progress: Progress | None = None
+) -> Iterator[CodeBatch]:
+    """The sequences themselves, batch by batch, without codes.
+
+    Raises:
+        Interrupted: cancelled.
+    """
+    progress = progress or Silent()
+    end = min(len(text), config.sequences or len(text))
+    keep = text.mask(model.policy, tuple(model.tokenizer.special_ids))
+    progress.phase(phase, total=float(text.lengths[:end].sum()), unit="tokens")
+    for start in range(0, end, config.batch_sequences):
+        if progress.cancelled():
+            raise Interrupted("reading codes was cancelled before the text was through")
+        part = slice(start, min(start + config.batch_sequences, end))
+        longest = int(text.lengths[part].max())
+        tokens = TokenBatch(text.ids[part, :longest].long(), text.lengths[part].long())
         strings = [
             model.tokenizer.strings(ids[:length].tolist())
             for ids, length in zip(tokens.ids, tokens.lengths, strict=True)
         ]
-        yield CodeBatch(tokens, strings, mask, text.document[part].long(), found)
+        yield CodeBatch(tokens, strings, keep[part, :longest], text.document[part].long(), {})
         progress.advance(float(tokens.lengths.sum()))
 
 

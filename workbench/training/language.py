@@ -198,8 +198,11 @@ class LanguageLearner:
         }
 
     def optimise(self, batch: TokenRow) -> dict[str, Tensor]:
-        """One step; the gradients of the parts of a batch add up to those of the whole."""
-        self.module.before_step(1.0)
+        """One step; the gradients of the parts of a batch add up to those of the whole.
+
+        What a dictionary anneals (k of a codebook) reaches its end with the warm-up.
+        """
+        self.module.before_step(min(1.0, (self.step + 1) / max(self.config.warm_up, 1)))
         found: dict[str, Tensor] = {}
         for share, part in self._parts(batch):
             losses = self.module.loss(part)

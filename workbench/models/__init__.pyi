@@ -19,6 +19,7 @@ from .plain import PlainModel as PlainModel
 from .plain_decoder import PlainDecoder as PlainDecoder, Sampler as Sampler
 from .plain_mlp import PlainMlp as PlainMlp
 from .planted import PlantedModel as PlantedModel, PlantedNode as PlantedNode, build_places as build_places
+from .planted_bigram import PlantedBigram as PlantedBigram, build_planted_bigram as build_planted_bigram
 from .planted_circuits import (
     PlantedCircuit as PlantedCircuit,
     build_circuit as build_circuit,

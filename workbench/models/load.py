@@ -95,8 +95,11 @@ def load_plain(
     """
     kind, name = _dtype(dtype), str(name)
     if made := builtin(name):
-        return PlainModel(made.build().model.to(dtype=kind).eval().requires_grad_(False))
-    return PlainModel(_load_folder(_locate(name, is_offline(offline), progress).folder, kind, attention="sdpa"))
+        built = made.build()
+        return PlainModel(built.model.to(dtype=kind).eval().requires_grad_(False), built.tokenizer, name)
+    source = _locate(name, is_offline(offline), progress)
+    tokenizer = load_tokenizer(source.folder, source.prefix)
+    return PlainModel(_load_folder(source.folder, kind, attention="sdpa"), tokenizer, source.name)
 
 
 def fetch_model(name: str, *, offline: bool = False, progress: Progress = Silent()) -> Path | None:

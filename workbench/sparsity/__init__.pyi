@@ -1,3 +1,11 @@
+from .calibrate import (
+    ALLOCATIONS as ALLOCATIONS,
+    OWN_ALLOCATION as OWN_ALLOCATION,
+    Allocation as Allocation,
+    Calibration as Calibration,
+    NeuronSample as NeuronSample,
+    sample_neurons as sample_neurons,
+)
 from .choices import (
     Choice as Choice,
     FixedCore as FixedCore,

@@ -11,10 +11,12 @@ provide("dictionary", "workbench.dictionaries.families")
 provide("gate", "workbench.dictionaries.families")
 provide("format", "workbench.exchange.layouts")
 provide("text", "workbench.data.synthetic", "workbench.models.places")
+provide("labelled text", "workbench.data.labelled_sets")
 provide(
     "model",
     "workbench.models.planted",
     "workbench.models.planted_circuits",
+    "workbench.models.planted_bigram",
     "workbench.models.tiny",
     "workbench.models.automaton",
 )

@@ -23,12 +23,12 @@ DOORS = {
     "features": LOWER,
     "subnetworks": LOWER,
     "sparsity": LOWER,
-    "evaluation": LOWER | {"circuits", "features", "sparsity"},
+    "evaluation": LOWER | {"circuits", "features", "subnetworks", "sparsity"},
     "figures": CORE,
     "report": CORE | {"figures"},
     "workbench_probes": LOWER | {"evaluation"},
     "recipes": LOWER
-    | {"exchange", "circuits", "features", "sparsity", "evaluation", "figures", "report", "workbench_probes"},
+    | {"exchange", "circuits", "features", "subnetworks", "sparsity", "evaluation", "figures", "report", "workbench_probes"},
 }
 DOORS["hall"] = set(DOORS)
 DOORS["workbench_app"] = set(DOORS)

@@ -84,7 +84,7 @@ class Parameters:
 
     def as_linear(self, name: str, tensor: Tensor) -> Tensor:
         """A tensor in a matrix's canonical form as [out, in]; a view where its strides allow it."""
-        module, is_in_out = self.linear(name)
+        is_in_out = self.linear(name)[1]
         found = self._found[name].write(tensor)
         return found.T if is_in_out else found
 

@@ -13,7 +13,7 @@ from workbench.core import ModelError, child
 from workbench.workspace import shipped_folder
 
 from . import quiet
-from .tokenize import WordTokenizer, load_tokenizer
+from .tokenize import Tokenizer, load_tokenizer
 from .zoo import Built, register_builtin
 
 NAME = "tiny-sentences"
@@ -45,7 +45,7 @@ def new_tiny(vocabulary: int, seed: int) -> Any:
     return model
 
 
-def save_tiny(model: Any, tokenizer: WordTokenizer, folder: Path) -> None:
+def save_tiny(model: Any, tokenizer: Tokenizer, folder: Path) -> None:
     """Write weights and tokenizer in the Hugging Face layout."""
     with quiet.silenced():
         model.save_pretrained(folder)

@@ -4,8 +4,10 @@ from .feed import Feed as Feed
 from .fit import Probe as Probe, Trained as Trained, fit as fit
 from .fit_language import (
     LanguageProbe as LanguageProbe,
+    LearnsTokens as LearnsTokens,
     TrainedLanguage as TrainedLanguage,
     fit_language as fit_language,
+    fit_tokens as fit_tokens,
 )
 from .language import (
     LanguageLearner as LanguageLearner,

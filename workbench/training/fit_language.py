@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -13,10 +13,10 @@ from torch import Tensor
 from workbench.core import ConfigError, Progress, Silent
 from workbench.store import Rows
 
-from .checkpoint import latest_checkpoint, restore, save_checkpoint
+from .checkpoint import Resumes, latest_checkpoint, restore, save_checkpoint
 from .language import LanguageLearner, LanguageModule
 from .language_config import LanguageConfig
-from .loop import train
+from .loop import Learns, train
 from .metrics import MetricsLog
 from .schedule import steps_in_chunk
 
@@ -68,9 +68,47 @@ def fit_language(
         TrainingError: the loss is no number; the last checkpoint is kept.
         ArtifactError: something cannot be written or read.
     """
-    folder, config, progress = Path(folder), config or LanguageConfig(), progress or Silent()
+    config = config or LanguageConfig()
     identity = _identity(module, rows, config)
     learner = LanguageLearner(name, module, config, planned_steps(rows, config))
+    every = config.probe_every_chunks
+
+    def look(next_chunk: int, last: bool) -> dict[str, Any]:
+        if probe is None or every is None or not (last or next_chunk % every == 0):
+            return {}
+        with torch.no_grad():
+            return probe(module)
+
+    metrics, partial = fit_tokens(learner, rows, Path(folder), identity, config.checkpoint_every_chunks, progress, look)
+    return TrainedLanguage(module, Path(folder), metrics, partial)
+
+
+class LearnsTokens(Learns, Resumes, Protocol):
+    """A learner of token rows that checkpoints can hold."""
+
+
+def fit_tokens(
+    learner: LearnsTokens,
+    rows: Rows,
+    folder: Path,
+    identity: dict[str, Any],
+    checkpoint_every_chunks: int = 10,
+    progress: Progress | None = None,
+    look: Callable[[int, bool], dict[str, Any]] = lambda next_chunk, last: {},
+) -> tuple[list[dict[str, Any]], bool]:
+    """Train any learner of token rows, or go on where its folder's checkpoint stands.
+
+    Args:
+        identity: JSON of everything that decides the outcome; a folder with another one is refused.
+        look: (next chunk, whether it is the last) -> numbers that go into the record of the chunk just done.
+
+    Returns:
+        The record of every chunk, and whether the run was cut short.
+
+    Raises:
+        ConfigError: the folder belongs to another run. ArtifactError: something cannot be written or read.
+    """
+    progress = progress or Silent()
     metrics, start, checkpoint = MetricsLog(folder / METRICS), 0, latest_checkpoint(folder)
     if checkpoint is not None:
         _check_same(checkpoint.state["identity"], identity, folder)
@@ -82,21 +120,18 @@ def fit_language(
 
     def at_border(next_chunk: int, records: list[dict[str, Any]]) -> None:
         nonlocal written
-        every = config.probe_every_chunks
         last = learner.finished or next_chunk == rows.n_chunks
-        if probe is not None and every is not None and (last or next_chunk % every == 0):
-            with torch.no_grad():
-                records[0] |= probe(module)
+        records[0] |= look(next_chunk, last)
         metrics.append(records)
         progress.partial(records)
-        if last or next_chunk - written >= config.checkpoint_every_chunks:
+        if last or next_chunk - written >= checkpoint_every_chunks:
             save_checkpoint(folder, next_chunk, [learner], identity)
             written = next_chunk
 
     reached, partial = train([learner], rows, start, at_border, progress)
     if partial and reached > written:
         save_checkpoint(folder, reached, [learner], identity)
-    return TrainedLanguage(module, folder, metrics.read(), partial)
+    return metrics.read(), partial
 
 
 def planned_steps(rows: Rows, config: LanguageConfig) -> int:

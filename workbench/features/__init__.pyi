@@ -1,3 +1,5 @@
+from .bench import Bench as Bench
+from .card import feature_card as feature_card, occurrences as occurrences
 from .code_config import CodeSearchConfig as CodeSearchConfig
 from .code_marks import compile_pattern as compile_pattern, mark as mark
 from .code_neurons import NeuronMatch as NeuronMatch, best_neurons as best_neurons
@@ -9,7 +11,25 @@ from .code_search import (
 )
 from .code_stream import stream_codes as stream_codes
 from .config import CardConfig as CardConfig, ScanConfig as ScanConfig, SearchConfig as SearchConfig
-from .effects import unit_effects as unit_effects
+from .dose import dose_curve as dose_curve
+from .effects import measured_effects as measured_effects, unit_effects as unit_effects
 from .feature_scan import FeatureScan as FeatureScan, has_statistics as has_statistics, open_scan as open_scan
+from .relations import coactive as coactive, connections as connections, similar_units as similar_units
 from .scan import scan as scan
+from .search import (
+    activations_on as activations_on,
+    contrast_texts as contrast_texts,
+    search_labels as search_labels,
+    search_pattern as search_pattern,
+    search_text as search_text,
+    search_token as search_token,
+)
+from .steer import repetition as repetition, steer as steer
+from .steer_config import (
+    SteerConfig as SteerConfig,
+    SteeringEdit as SteeringEdit,
+    edits_from_json as edits_from_json,
+    edits_to_json as edits_to_json,
+    edits_to_python as edits_to_python,
+)
 from .units import artifact_of as artifact_of, member_of as member_of, unit_of as unit_of

@@ -23,6 +23,9 @@ class CodeSearchConfig(Config):
         lt=1,
         description="a code is a candidate for a window's topic if active on more of its tokens",
     )
+    least_z: float = Field(
+        default=2.0, ge=0, description="leave out codes of a topic whose windows differ from the others by less"
+    )
     neurons: int = Field(
         default=0, ge=0, description="set the best neuron of the model beside so many of the codes found"
     )

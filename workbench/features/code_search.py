@@ -88,11 +88,12 @@ def topic_codes(
     """Codes by how much more they fill the windows that a topic's regular expression matches than the others.
 
     A code is a candidate for a window's topic if it is active on more than `share` of its counted tokens (Tamkin et
-    al. 2023, who then choose by hand). Here codes are ranked by `activity` less `elsewhere`, the shares of the
-    counted tokens on which they are active in windows that match and in those that do not, over its standard error
-    with windows as the samples. One pass serves all topics.
+    al. 2023, who then choose by hand). Here `activity` and `elsewhere` are the shares of the counted tokens on which
+    a code is active in windows that match and in those that do not, `z` is their difference over its standard error
+    with windows as the samples, and codes with z of `least_z` or more are ranked by `score`: activity times log lift,
+    what their activity tells about the topic. One pass serves all topics.
 
-    Table `codes`: topic, unit, member, group, code, score, activity, elsewhere, lift, candidate and
+    Table `codes`: topic, unit, member, group, code, score, z, activity, elsewhere, lift, candidate and
     candidate_elsewhere (shares of the windows of which it is a candidate), count; per topic, best first.
 
     Raises:
@@ -135,11 +136,12 @@ def _topic_rows(
 ) -> list[dict[str, Any]]:
     rows = []
     for name, found in sums.items():
-        scores = found.scores()
-        kept = (found.total >= config.least_count) & (scores > 0)
+        scores, z = found.scores(), found.z()
+        kept = (found.total >= config.least_count) & (z >= config.least_z)
         best = torch.where(kept, scores, -torch.inf).topk(min(config.rows, len(scores)))
         rows += [
-            {"topic": topic, **_address(dictionaries, name, code), "score": score, **found.record(code)}
+            {"topic": topic, **_address(dictionaries, name, code), "score": score, "z": float(z[code])}
+            | found.record(code)
             for score, code in zip(best.values.tolist(), best.indices.tolist(), strict=True)
             if score > 0
         ]
@@ -151,7 +153,7 @@ class _Shares:
 
     def __init__(self, width: int) -> None:
         self.total = torch.zeros(width, dtype=torch.long)
-        self.windows = [0, 0]
+        self.windows, self.tokens = [0, 0], [0, 0]
         self._sum, self._squares = (
             torch.zeros(2, width, dtype=torch.float64),
             torch.zeros(2, width, dtype=torch.float64),
@@ -162,11 +164,17 @@ class _Shares:
         part, side = counts.double() / tokens, int(about)
         self.total += counts
         self.windows[side] += 1
+        self.tokens[side] += tokens
         self._sum[side] += part
         self._squares[side] += part.square()
         self._filled[side] += part > share
 
     def scores(self) -> Float[Tensor, " f"]:
+        """Activity times log lift; a code that is never active elsewhere counts as if on half a token there."""
+        elsewhere, activity = self._sum / torch.tensor(self.windows, dtype=torch.float64)[:, None]
+        return torch.special.xlogy(activity, activity / elsewhere.clamp_min(0.5 / self.tokens[0]))
+
+    def z(self) -> Float[Tensor, " f"]:
         n = torch.tensor(self.windows, dtype=torch.float64)[:, None]
         mean = self._sum / n
         variance = (self._squares / n - mean.square()).clamp_min(0) / n

@@ -9,6 +9,7 @@ from . import (
     notebook,
     prompt_figure,
     template,
+    unit_figure,
     validation_figure,
 )
 
@@ -21,5 +22,6 @@ __all__ = [
     "notebook",
     "prompt_figure",
     "template",
+    "unit_figure",
     "validation_figure",
 ]

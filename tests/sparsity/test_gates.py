@@ -54,7 +54,7 @@ def test_functions_do_what_the_edit_does(rule, amount):
     model, ids = build_hooked("llama")[0], random_ids()
     gates = [neuron_gate(model, layer, rule, amount) for layer in range(model.shape.n_layers)]
     masks = []
-    functions = [function for gate in gates for function in gate.functions(masks.append)]
+    functions = [function for gate in gates for function in gate.functions(None, masks.append)]
     run = model.run(ids, [Edit.through(gate) for gate in gates])
     torch.testing.assert_close(model.intervene(ids, functions).logits, run.logits)
     for gate, mask in zip(gates, masks, strict=True):

@@ -17,6 +17,17 @@ from .automaton_codes import (
 )
 from .automaton_config import AutomatonEvalConfig as AutomatonEvalConfig
 from .automaton_patching import Patched as Patched, divergence as divergence, patch_states as patch_states
+from .bigram import (
+    Answers as Answers,
+    Positions as Positions,
+    answers as answers,
+    by_band as by_band,
+    compare as compare,
+    examples as examples,
+    find_positions as find_positions,
+    spread_over as spread_over,
+)
+from .bigram_config import BigramEvalConfig as BigramEvalConfig
 from .bootstrap import Estimate as Estimate, difference as difference, ratio as ratio
 from .code_sweep import code_sweep as code_sweep
 from .concept_config import AbsorptionConfig as AbsorptionConfig, ProbingConfig as ProbingConfig
@@ -24,6 +35,8 @@ from .concepts import first_letter_absorption as first_letter_absorption, probe_
 from .config import EvaluateConfig as EvaluateConfig
 from .continual import continual as continual
 from .continual_config import ContinualConfig as ContinualConfig
+from .dial import dial as dial, mlp_arithmetic as mlp_arithmetic
+from .dial_config import DialConfig as DialConfig
 from .evaluate import Judged as Judged, evaluate as evaluate, evaluate_sets as evaluate_sets
 from .matching import (
     Matching as Matching,
@@ -47,6 +60,11 @@ from .probe import (
 )
 from .proportion import proportion as proportion
 from .recovery import Recovery as Recovery, recover as recover
+from .rotation import (
+    covariance_similarity as covariance_similarity,
+    layer_rows as layer_rows,
+    rotations as rotations,
+)
 from .side_by_side import side_by_side as side_by_side
 from .sparse_probing import sparse_probing as sparse_probing
 from .speed.capture import bench_capture as bench_capture

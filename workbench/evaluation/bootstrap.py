@@ -4,7 +4,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from workbench.core import child
 
@@ -34,7 +34,7 @@ def ratio(
     value = float(numerator.sum()) / total
     if len(numerator) < 2:
         return Estimate(value, float("nan"), float("nan"))
-    counts = _resamples(len(numerator), config.bootstrap, config.seed)
+    counts = resamples(len(numerator), config.bootstrap, config.seed)
     below = counts @ denominator
     resampled = (counts @ numerator)[below > 0] / below[below > 0]
     tail = (1 - config.confidence) / 2
@@ -55,7 +55,7 @@ def difference(
     documents = len(first[0])
     if documents < 2:
         return Estimate(value, float("nan"), float("nan"))
-    counts = _resamples(documents, config.bootstrap, config.seed)
+    counts = resamples(documents, config.bootstrap, config.seed)
     kept = ((counts @ first[1]) > 0) & ((counts @ second[1]) > 0)
     one, other = (counts[kept] @ above / (counts[kept] @ below) for above, below in (first, second))
     tail = (1 - config.confidence) / 2
@@ -63,8 +63,31 @@ def difference(
     return Estimate(value, float(low), float(high))
 
 
+def correlation(
+    x: Float[Array, " n"], y: Float[Array, " n"], document: Int[Array, " n"], config: EvaluateConfig
+) -> Estimate:
+    """Pearson's r over rows, with a percentile bootstrap over documents."""
+    _, index = np.unique(document, return_inverse=True)
+    x, y = x - x.mean(), y - y.mean()
+    sums = np.stack([np.bincount(index, values) for values in (np.ones_like(x), x, y, x * x, y * y, x * y)], 1)
+    value = float(_pearson(sums.sum(0, keepdims=True))[0])
+    if len(sums) < 2:
+        return Estimate(value, float("nan"), float("nan"))
+    resampled = _pearson(resamples(len(sums), config.bootstrap, config.seed) @ sums)
+    tail = (1 - config.confidence) / 2
+    low, high = np.nanquantile(resampled, [tail, 1 - tail])
+    return Estimate(value, float(low), float(high))
+
+
+def _pearson(sums: Float[Array, "m 6"]) -> Float[Array, " m"]:
+    """r from the sums of 1, x, y, xx, yy and xy."""
+    n, x, y, xx, yy, xy = sums.T
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return (n * xy - x * y) / np.sqrt((n * xx - x * x) * (n * yy - y * y))
+
+
 @lru_cache(maxsize=4)
-def _resamples(documents: int, count: int, seed: int) -> Float[Array, "count documents"]:
+def resamples(documents: int, count: int, seed: int) -> Float[Array, "count documents"]:
     """How often each document is drawn in each resample."""
     draw = np.random.default_rng(child(seed, "bootstrap", documents))
     return draw.multinomial(documents, np.full(documents, 1 / documents), size=count).astype(float)

@@ -17,7 +17,7 @@ class LazyRun(Config):
     top_k: int | None = Field(default=None, ge=1, description="neurons kept in a token, in training too; none: all")
     label_noise: float = Field(default=0.0, ge=0, le=1, description="share of the next tokens that are random ones")
     sequences: int | None = Field(default=None, ge=1, description="sequences of the text; none: all of them")
-    steps: int = Field(default=1000, ge=1, description="optimiser steps")
+    steps: int = Field(default=600, ge=1, description="optimiser steps")
     batch: int = Field(default=16, ge=1, description="sequences in a step")
     lr: float = Field(default=3e-3, gt=0, description="largest learning rate")
 

@@ -1,5 +1,6 @@
 """NeuronGate: the neurons of one MLP that stay on in a token, by a published rule; the others are set to 0."""
 
+import copy
 from collections.abc import Callable, Mapping
 from typing import Literal, get_args
 
@@ -56,6 +57,12 @@ class NeuronGate:
         self.reads = (self.gate_site, self.site) if rule == "cats" else (self.site,)
         self.writes = (self.site,)
 
+    def at(self, amount: float) -> "NeuronGate":
+        """The same rule with another amount."""
+        made = copy.copy(self)
+        made.amount = amount
+        return made
+
     def score(self, inputs: Mapping[Site, Float[Tensor, "*n f"]]) -> Float[Tensor, "*n f"]:
         """What the rule compares."""
         if self.rule == "cats":
@@ -100,10 +107,14 @@ class NeuronGate:
     def bypass(self, inputs: Mapping[Site, Float[Tensor, "n f"]]) -> dict[Site, Float[Tensor, "n f"]]:
         return {self.site: torch.zeros_like(inputs[self.site])}
 
-    def functions(self, count: Callable[[Bool[Tensor, "*n f"]], None] | None = None) -> list:
-        """The same as functions for `HookedModel.intervene`, without sparse codes in between; `count` sees the masks.
+    def functions(
+        self, rows: Bool[Tensor, "b t"] | None = None, count: Callable[[Bool[Tensor, "n f"]], None] | None = None
+    ) -> list[tuple[Site, Callable[[Tensor], Tensor | None]]]:
+        """The same as functions for `HookedModel.intervene`, without sparse codes in between, for a single pass.
 
-        The gate's score is made in the pass that uses it, so the functions of one gate belong into one pass.
+        Args:
+            rows: positions at which neurons are silenced; none: all.
+            count: sees which neurons were kept at these positions.
         """
         held: dict[Site, Tensor] = {}
 
@@ -113,11 +124,11 @@ class NeuronGate:
         def close(x: Tensor) -> Tensor:
             kept = self.keep({**held, self.site: x})
             if count is not None:
-                count(kept)
-            return x * kept
+                count(kept.flatten(0, 1) if rows is None else kept[rows])
+            return x * (kept if rows is None else kept | ~rows[..., None])
 
-        first = [(self.gate_site, hold)] if self.rule == "cats" else []
-        return [*first, (self.site, close)]
+        functions: list[tuple[Site, Callable[[Tensor], Tensor | None]]] = [(self.site, close)]
+        return [(self.gate_site, hold), *functions] if self.rule == "cats" else functions
 
 
 def neuron_gate(model: HookedModel, layer: int, rule: Rule, amount: float, seed: int = 0) -> NeuronGate:

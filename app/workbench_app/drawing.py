@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from workbench import core
@@ -19,10 +19,14 @@ SCORES = (
 
 @dataclass(frozen=True)
 class Names:
-    """What the nodes of a graph are called: their label, else what they are and the tokens that they promote."""
+    """What the nodes of a graph are called: their label, else what they are and the tokens that they promote.
+
+    `labels`: unit -> what people call it in this workspace.
+    """
 
     graph: core.CircuitGraph
     promoted: dict[str, str]
+    labels: dict[str, str] = field(default_factory=dict)
 
     def __call__(self, node: core.Node) -> str:
         if node.kind == "embed":
@@ -31,8 +35,12 @@ class Names:
             return node.label.strip() or f"target {node.index}"
         if node.kind == "error":
             return f"L{node.layer} error"
-        words = node.label.strip() or self.promoted.get(str(node.unit), "")
-        return f"L{node.layer} {node.kind} {node.index}{': ' if words else ''}{words}"
+        words = self.labels.get(str(node.unit), "") or node.label.strip() or self.promoted.get(str(node.unit), "")
+        return f"{self.stem(node)}{': ' if words else ''}{words}"
+
+    def stem(self, node: core.Node) -> str:
+        """What a node is, without words."""
+        return f"L{node.layer} {node.kind} {node.index}"
 
 
 def names_of(graph: core.CircuitGraph, effects: core.Result | None) -> Names:
@@ -50,11 +58,18 @@ def kept_nodes(graph: core.CircuitGraph) -> list[int]:
     return sorted(free + rest[: max(0, MAX_NODES - len(free))])
 
 
-def payload(graph: core.CircuitGraph, names: Names) -> dict[str, Any]:
-    """Everything that the component draws; the strongest edges only when there are too many."""
+def payload(graph: core.CircuitGraph, names: Names, densities: Mapping[str, float] | None = None) -> dict[str, Any]:
+    """Everything that the component draws; the strongest edges only when there are too many.
+
+    Args:
+        densities: unit -> share of the tokens on which it fires, where that is known.
+    """
+    densities = densities or {}
     kept = kept_nodes(graph)
     inside = graph.subgraph(kept)
     strongest = inside.weight.abs().argsort(descending=True)[:MAX_EDGES]
+    absolute = graph.weight.abs()
+    inputs = absolute.new_zeros(len(graph.nodes)).index_add(0, graph.target, absolute)[kept].tolist()
     finite = [0.0 if node.activation != node.activation else node.activation for node in inside.nodes]
     nodes = [
         {
@@ -63,10 +78,13 @@ def payload(graph: core.CircuitGraph, names: Names) -> dict[str, Any]:
             "layer": node.layer,
             "position": node.position,
             "unit": f"{node.layer}:{node.index}",
+            "address": str(node.unit or ""),
+            "stem": names.stem(node),
             "label": names(node),
             "activation": activation,
             "influence": node.influence,
             "effect": node.effect,
+            **({"density": densities[str(node.unit)]} if str(node.unit) in densities else {}),
         }
         for node, activation in zip(inside.nodes, finite, strict=True)
     ]
@@ -78,6 +96,7 @@ def payload(graph: core.CircuitGraph, names: Names) -> dict[str, Any]:
         "source": inside.source[strongest].tolist(),
         "target": inside.target[strongest].tolist(),
         "weight": [float(f"{w:.4g}") for w in inside.weight[strongest].tolist()],
+        "norm": [float(f"{value:.4g}") for value in inputs],
         "total": {"nodes": len(graph.nodes), "edges": len(graph.weight)},
         "share": 1.0 if len(graph.nodes) <= OPENED else 0.9,
     }

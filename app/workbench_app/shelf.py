@@ -37,6 +37,20 @@ class Shelf:
                     self._models.pop(next(iter(self._models)))
         return name
 
+    def loader(self, name: str, *, dtype: str = "float32", policy: core.MaskPolicy | None = None, **more: Any) -> Any:
+        """`load_model` for verbs that load by name: hands out the model that is held, so that there is one in memory.
+
+        Another dtype than that of the shelf is loaded for the caller alone.
+        """
+        from workbench.models import load_model
+
+        policy = policy or core.MaskPolicy()
+        if dtype != "float32":
+            return load_model(name, dtype=dtype, policy=policy, **more)
+        self.load(name, more.get("progress") or core.Silent())
+        held = self.get(name)
+        return held if held.policy == policy else held.under(policy)
+
     def unload(self, name: str) -> None:
         """Let a model go."""
         with self.lock:

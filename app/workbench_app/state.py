@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import streamlit as st
 
-from workbench import core, dictionaries as dictionaries_room, workspace as places
+from workbench import circuits as circuits_room, core, dictionaries as dictionaries_room, workspace as places
 
 from .analysis import Pass, Reading, read_pass
 from .drawing import Names, names_of, payload
@@ -151,10 +152,29 @@ def _drawn(path: str, content_hash: str, named: int, _effects: core.Result | Non
 
 
 def drawn(entry: places.Entry, effects: core.Result | None) -> tuple[Names, dict[str, Any]]:
-    """What the nodes of a graph are called, and what the browser draws of it."""
+    """What the nodes of a graph are called, people's labels first, and what the browser draws of it."""
     assert entry.manifest is not None
     named = len(effects.tables.get("unit_effects", [])) if effects else 0
-    return _drawn(str(entry.path), entry.manifest.content_hash, named, effects)
+    names, sent = _drawn(str(entry.path), entry.manifest.content_hash, named, effects)
+    return replace(names, labels=labels_of(names.graph)), sent
+
+
+def labels_of(graph: core.CircuitGraph) -> dict[str, str]:
+    """Unit -> the label that people gave it, for the units of a graph."""
+    own = {node.unit for node in graph.nodes if node.unit is not None}
+    return {str(unit): text for unit, text in database().labels().items() if unit in own}
+
+
+@st.cache_resource(max_entries=32, show_spinner=False)
+def paths(graph_hash: str, _graph: core.CircuitGraph, source: str, target: str, k: int) -> core.Result:
+    """The strongest paths between two nodes of a graph."""
+    return circuits_room.strongest_paths(_graph, source, target, k)
+
+
+@st.cache_resource(max_entries=8, show_spinner="Comparing the graphs …")
+def comparison(first: str, second: str, _one: core.CircuitGraph, _two: core.CircuitGraph) -> core.Result:
+    """Two graphs, pruned alike, side by side."""
+    return circuits_room.compare(circuits_room.prune(_one), circuits_room.prune(_two))
 
 
 def find_graph(wanted: str) -> places.Entry:
@@ -189,6 +209,13 @@ def results_of(graph_hash: str) -> dict[str, core.Result]:
         if result.inputs.get("graph") == graph_hash:
             found.setdefault(result.kind, result)
     return found
+
+
+def tests_of(graph_hash: str) -> list[core.Result]:
+    """Every intervention that was run on a graph, newest first."""
+    entries = [e for e in workspace().list("results") if e.manifest is not None and "-test-" in e.name]
+    found = [_result(str(e.path), e.manifest.content_hash) for e in entries if e.manifest is not None]
+    return [r for r in found if r.kind == "interventions" and r.inputs.get("graph") == graph_hash]
 
 
 def arrive(page: str) -> None:

@@ -1,5 +1,6 @@
 """HookedModel: the one door to a language model."""
 
+import copy
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -66,6 +67,12 @@ class HookedModel:
     @property
     def dtype(self) -> torch.dtype:
         return next(self._model.parameters()).dtype
+
+    def under(self, policy: MaskPolicy) -> "HookedModel":
+        """The same model, weights and all, under another mask policy."""
+        other = copy.copy(self)
+        other.policy = policy
+        return other
 
     def site_kinds(self) -> tuple[str, ...]:
         """The kinds of Site that this family has."""

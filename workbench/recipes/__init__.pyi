@@ -1,7 +1,17 @@
 from .automaton import train_automaton as train_automaton
 from .automaton_artifact import open_run as open_run, save_run as save_run
 from .automaton_runs import AutomatonRun as AutomatonRun, automaton_runs as automaton_runs
+from .bigram_config import BodyConfig as BodyConfig
+from .bigrams import (
+    evaluate_bigram as evaluate_bigram,
+    judge_subnetwork as judge_subnetwork,
+    open_subnetwork as open_subnetwork,
+    train_bigram as train_bigram,
+    train_subnetwork as train_subnetwork,
+)
 from .circuits import (
+    Loader as Loader,
+    intervene_by_name as intervene_by_name,
     make_target as make_target,
     model_of as model_of,
     open_graph as open_graph,
@@ -42,6 +52,9 @@ from .exchange import (
 )
 from .graph_exchange import export_graph as export_graph, import_graph as import_graph
 from .graphs import compare_by_name as compare_by_name, group_by_name as group_by_name, saved_groups as saved_groups
+from .paths import paths_by_name as paths_by_name, weights_by_name as weights_by_name
+from .probe import Probed as Probed, probe_by_name as probe_by_name, side_effects as side_effects
+from .probe_config import SideEffectsConfig as SideEffectsConfig, TextRowsConfig as TextRowsConfig
 from .reproduce import Reproduction as Reproduction, reproduce as reproduce
 from .reproduce_config import ReproduceConfig as ReproduceConfig
 from .rerun import Rerun as Rerun, rerun_report as rerun_report
@@ -63,6 +76,7 @@ from .study import (
 )
 from .subject import open_subject as open_subject, parse_layers as parse_layers
 from .tasks import check_tasks as check_tasks, known_tasks as known_tasks
+from .text_rows import TextRows as TextRows, parse_sites as parse_sites, text_rows as text_rows
 from .tiny import TinyConfig as TinyConfig, train_tiny as train_tiny
 from .tiny_text import TinyTextConfig as TinyTextConfig, train_tiny_text as train_tiny_text
 from .top_units import top_units_by_name as top_units_by_name

@@ -1,12 +1,22 @@
 """Trace, validate and report by name: artifacts of a workspace in, artifacts of a workspace out."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
 
-from workbench.circuits import Target, TraceConfig, ValidateConfig, prune, trace, validate
+from workbench.circuits import (
+    InterveneConfig,
+    Intervention,
+    Target,
+    TraceConfig,
+    ValidateConfig,
+    intervene,
+    prune,
+    trace,
+    validate,
+)
 from workbench.core import ArtifactError, CircuitGraph, ConfigError, Progress, Result, Silent
 from workbench.dictionaries import DictionarySet
 from workbench.features import unit_effects
@@ -17,6 +27,9 @@ from workbench.workspace import Workspace
 from .dictionaries import find_dictionaries, load_controls
 from .saved import find_evaluation, find_result, find_scan
 from .study import Bench, Finding, feature_units, next_tokens, one_token, save_finding, write_finding
+
+Loader = Callable[..., HookedModel]
+"""`load_model`, or what takes its arguments and hands out a model that is held already, as the app does."""
 
 
 def trace_by_name(
@@ -31,12 +44,13 @@ def trace_by_name(
     device: str = "auto",
     offline: bool = False,
     progress: Progress | None = None,
+    loader: Loader = load_model,
 ) -> CircuitGraph:
     """Trace a prompt with a set of the workspace and save the graph."""
     if foil is not None and target is None:
         raise ConfigError("a foil needs a target", hint="add --target")
     members, _ = find_dictionaries(place, dictionaries)
-    model = model_of(members, device, offline, progress)
+    model = model_of(members, device, offline, progress, loader)
     tokens = model.tokens(prompt).ids[0]
     graph = trace(model, members, tokens, make_target(model, target, foil), config, progress)
     return graph.save(place.path_of("graphs", name or slug(prompt)))
@@ -49,12 +63,36 @@ def validate_by_name(
     device: str = "auto",
     offline: bool = False,
     progress: Progress | None = None,
+    loader: Loader = load_model,
 ) -> Result:
     """Validate a graph of the workspace and save the Result beside it."""
-    graph, model, members, folder = open_graph(place, name, device, offline, progress)
+    graph, model, members, folder = open_graph(place, name, device, offline, progress, loader)
     untrained = load_controls(folder).get("untrained")
     result = validate(model, members, graph, config, untrained, progress)
     result.save(place.path_of("results", f"{name}-validation"))
+    return result
+
+
+def intervene_by_name(
+    place: Workspace,
+    name: str,
+    tests: Sequence[Intervention],
+    config: InterveneConfig | None = None,
+    other: str | None = None,
+    device: str = "auto",
+    offline: bool = False,
+    progress: Progress | None = None,
+    loader: Loader = load_model,
+) -> Result:
+    """Run tests on a graph of the workspace and save the Result beside it, as `results/<name>-test-<id>`.
+
+    Args:
+        other: the prompt from which a swap takes values.
+    """
+    graph, model, members, _ = open_graph(place, name, device, offline, progress, loader)
+    tokens = model.tokens(other).ids[0] if other else None
+    result = intervene(model, members, graph, tests, config, tokens, progress)
+    result.save(place.path_of("results", f"{name}-test-{result.id}"))
     return result
 
 
@@ -65,12 +103,13 @@ def report_by_name(
     device: str = "auto",
     offline: bool = False,
     progress: Progress | None = None,
+    loader: Loader = load_model,
 ) -> list[Path]:
     """Write the report of a graph; what it still lacks (validation, contexts) is made first."""
-    graph, model, members, folder = open_graph(place, name, device, offline, progress)
+    graph, model, members, folder = open_graph(place, name, device, offline, progress, loader)
     validation = find_result(place, f"{name}-validation", graph)
     if validation is None:
-        validation = validate_by_name(place, name, ValidateConfig(), device, offline, progress)
+        validation = validate_by_name(place, name, ValidateConfig(), device, offline, progress, loader)
     pruned = prune(graph)
     units = feature_units(pruned)
     scan = find_scan(place, members)
@@ -93,7 +132,7 @@ def report_by_name(
 
 
 def open_graph(
-    place: Workspace, name: str, device: str, offline: bool, progress: Progress | None
+    place: Workspace, name: str, device: str, offline: bool, progress: Progress | None, loader: Loader = load_model
 ) -> tuple[CircuitGraph, HookedModel, DictionarySet, Path]:
     """A graph with the model and the dictionaries that it was traced with.
 
@@ -111,10 +150,12 @@ def open_graph(
             f"recorded {recorded[:12]}, found {found[:12]}",
             "trace it again",
         )
-    return graph, model_of(members, device, offline, progress), members, folder
+    return graph, model_of(members, device, offline, progress, loader), members, folder
 
 
-def model_of(members: DictionarySet, device: str, offline: bool, progress: Progress | None) -> HookedModel:
+def model_of(
+    members: DictionarySet, device: str, offline: bool, progress: Progress | None, loader: Loader = load_model
+) -> HookedModel:
     """The model that a set was trained on, in float32, under the set's mask policy.
 
     Raises:
@@ -123,7 +164,7 @@ def model_of(members: DictionarySet, device: str, offline: bool, progress: Progr
     manifest = members.manifest
     if manifest is None or manifest.model is None or manifest.mask is None:
         raise ConfigError(f"the set {members.name!r} does not say which model it belongs to")
-    model = load_model(
+    model = loader(
         manifest.model.id, device=device, offline=offline, policy=manifest.mask, progress=progress or Silent()
     )
     if model.ref.weight_hash != manifest.model.weight_hash:

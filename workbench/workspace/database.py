@@ -135,6 +135,18 @@ class Database:
             row = connection.execute("SELECT * FROM views WHERE id = ?", (id,)).fetchone()
         return View(row[0], row[1], json.loads(row[2]), row[3], row[4]) if row else None
 
+    def views(self, subject: str) -> list[View]:
+        """Every saved layout of one subject, the latest changed first."""
+        query = "SELECT * FROM views WHERE subject = ? ORDER BY changed DESC, id"
+        with self._connect() as connection:
+            rows = connection.execute(query, (subject,)).fetchall()
+        return [View(row[0], row[1], json.loads(row[2]), row[3], row[4]) for row in rows]
+
+    def remove_view(self, id: str) -> None:
+        """Forget a layout."""
+        with self._connect() as connection:
+            connection.execute("DELETE FROM views WHERE id = ?", (id,))
+
 
 def _author() -> str:
     try:

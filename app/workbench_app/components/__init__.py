@@ -7,7 +7,7 @@ was changed elsewhere or the component was away, so that a click costs no second
 import hashlib
 import json
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -17,13 +17,16 @@ import numpy as np
 import streamlit as st
 from streamlit.components.v2 import component
 
+PARTS = {"agraph": ("agraph_plan.js",)}
+"""Components whose script is long enough to lie in several files."""
+
 
 @cache
 def _renderer(name: str) -> Callable[..., Any]:
     folder = files("workbench_app.components")
-    read = {part: (folder / part).read_text(encoding="utf-8") for part in ("shared.js", "shared.css")}
-    script = read["shared.js"] + (folder / f"{name}.js").read_text(encoding="utf-8")
-    style = read["shared.css"] + (folder / f"{name}.css").read_text(encoding="utf-8")
+    scripts = ("shared.js", *PARTS.get(name, ()), f"{name}.js")
+    script = "".join((folder / part).read_text(encoding="utf-8") for part in scripts)
+    style = "".join((folder / part).read_text(encoding="utf-8") for part in ("shared.css", f"{name}.css"))
     return component(f"workbench_{name}", html='<div class="root"></div>', css=style, js=script)
 
 
@@ -215,18 +218,37 @@ def agraph(
     key: str,
     payload: dict[str, Any],
     selected: str | None,
-    pins: list[str],
+    layout: dict[str, Any] | None,
     on_pick: Callable[[str | None], object],
-    on_pin: Callable[[list[str]], object],
+    on_change: Callable[[dict[str, Any]], object],
+    *,
+    labels: Mapping[str, str] | None = None,
+    badges: Mapping[str, bool] | None = None,
+    lit: Sequence[str] = (),
 ) -> None:
-    """A circuit graph; `payload` comes from `workbench_app.drawing.payload`, `pins` are ids of nodes."""
-    places = {"start": _start(key, selected), "pins": _start(f"{key}/pins", pins)}
+    """A circuit graph; `payload` comes from `workbench_app.drawing.payload` and crosses the wire once.
 
-    def pinned(ids: list[str]) -> None:
-        st.session_state[f"_shown_{key}/pins"]["shows"] = ids
-        on_pin(ids)
+    Args:
+        layout: pins, groups, moves and dials as the component hands them to `on_change`; None: as it opens.
+        labels: unit -> what people call it. badges: node id -> whether it did what was predicted.
+        lit: ids of the nodes of a path.
+    """
+    told = {
+        "to": key,
+        "id": payload["id"],
+        "start": _start(key, selected),
+        "layout": _start(f"{key}/layout", layout),
+        "labels": dict(labels or {}),
+        "badges": dict(badges or {}),
+        "lit": list(lit),
+    }
 
-    _mount("agraph", key, {**payload, **places}, picked=on_pick, pinned=pinned)
+    def changed(value: dict[str, Any]) -> None:
+        st.session_state[f"_shown_{key}/layout"]["shows"] = value
+        on_change(value)
+
+    _mount("agraph_control", f"{key}_control", told)
+    _mount("agraph", key, {**payload, "key": key}, picked=on_pick, changed=changed)
 
 
 def _numbers(values: np.ndarray) -> list[float | None]:

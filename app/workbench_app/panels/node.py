@@ -7,7 +7,7 @@ import streamlit as st
 
 from workbench.core import CircuitGraph, Node, Result
 from workbench.workspace import Entry
-from workbench_app import components, frame
+from workbench_app import components, frame, state
 from workbench_app.components import Bar
 from workbench_app.drawing import Names, accounting, connections, names_of
 from workbench_app.focus import set_focus
@@ -32,7 +32,9 @@ def show_panel(names: Names, number: int, found: dict[str, Result], chosen: bool
         strict=True,
     ):
         column.metric(name, value)
-    tabs = st.tabs(["Inputs", "Outputs", "Contexts", "Promotes"], key="ci_node_tab", on_change="rerun")
+    tabs = st.tabs(
+        ["Inputs", "Outputs", "Paths", "Contexts", "Promotes", "Label"], key="ci_node_tab", on_change="rerun"
+    )
     if tabs[0].open:
         with tabs[0]:
             edges(names, number, inputs=True)
@@ -42,10 +44,72 @@ def show_panel(names: Names, number: int, found: dict[str, Result], chosen: bool
             edges(names, number, inputs=False)
     if tabs[2].open:
         with tabs[2], frame.guard():
-            contexts(found.get("contexts"), node)
+            paths(names, number)
     if tabs[3].open:
         with tabs[3], frame.guard():
+            contexts(found.get("contexts"), node)
+    if tabs[4].open:
+        with tabs[4], frame.guard():
             promotes(found.get("unit_effects"), node)
+    if tabs[5].open:
+        with tabs[5], frame.guard():
+            label(names, node)
+
+
+def paths(names: Names, number: int) -> None:
+    """The strongest paths from the selected node to a target, or to it from a token; a click lights one."""
+    graph, node = names.graph, names.graph.nodes[number]
+    ends = [graph.nodes[i] for i in graph.find("logit") if i != number]
+    ends += [graph.nodes[i] for i in graph.find("embed") if i != number]
+    ends += [other for id in st.session_state.get("ci_pins", ()) if (other := _node(graph, id)) and other.id != node.id]
+    labels = {other.id: f"{names(other)} @{other.position}" for other in ends}
+    if not labels:
+        return
+    left, right = st.columns([3, 1])
+    other = left.selectbox("Between this node and", list(labels), format_func=lambda id: labels[id], key="ci_path_end")
+    k = int(right.number_input("Paths", 1, 20, 5, key="ci_path_k"))
+    downwards = graph.number(other) < number
+    first, last = (other, node.id) if downwards else (node.id, other)
+    result = state.paths(graph.manifest.content_hash, graph, first, last, k)
+    flow = result.scalars["flow"]
+    rows = []
+    for row in result.tables["paths"]:
+        inner = [names(graph.nodes[graph.number(id)]) for id in row["nodes"][1:-1]]
+        text = " → ".join(inner) or "directly"
+        value = row["sign"] * row["strength"] / flow if flow else 0.0
+        facts = (("steps", str(row["steps"])), ("strength", show(row["strength"])))
+        rows.append(Bar(text, value, share(abs(value)), key=str(row["rank"]), facts=facts))
+    told = f"{len(rows)} strongest paths, {share(result.scalars['carried'])} of the flow between the two"
+
+    def light(rank: str) -> None:
+        st.session_state["ci_lit"] = next(r["nodes"] for r in result.tables["paths"] if str(r["rank"]) == rank)
+
+    components.bars(
+        "ci_paths", rows, title=told if rows else "", signed=True, empty="No path joins these two.", on_pick=light
+    )
+    if st.session_state.get("ci_lit"):
+        st.button("Put the light out", key="ci_unlight", on_click=st.session_state.pop, args=("ci_lit", None))
+
+
+def _node(graph: CircuitGraph, id: str) -> Node | None:
+    return next((node for node in graph.nodes if node.id == id), None)
+
+
+def label(names: Names, node: Node) -> None:
+    """What people call the unit; every label that it ever had stays in its history."""
+    unit = node.unit
+    if unit is None:
+        st.caption("Only features, codes, neurons and heads have labels of their own.")
+        return
+    key = f"ci_label_{unit}"
+
+    def save() -> None:
+        state.database().set_label(unit, st.session_state[key].strip()[:500])
+
+    text = names.labels.get(str(unit), "")
+    st.text_input("Label of this unit, wherever it occurs", value=text, key=key, on_change=save, max_chars=500)
+    for old in state.database().label_history(unit)[:8]:
+        st.caption(frame.plain(f"{old.created[:16].replace('T', ' ')}, {old.author}: {old.text or '(taken away)'}"))
 
 
 def edges(names: Names, number: int, inputs: bool) -> None:

@@ -2,11 +2,16 @@
 
 from . import (
     benchmark_figure,
+    bigram_figure,
+    circuit_tables_figure,
+    codebook_figure,
     comparison_figure,
+    discovery_figure,
     graph_figure,
     intervention_figure,
     judgement_figure,
     notebook,
+    probe_figure,
     prompt_figure,
     template,
     unit_figure,
@@ -15,11 +20,16 @@ from . import (
 
 __all__ = [
     "benchmark_figure",
+    "bigram_figure",
+    "circuit_tables_figure",
+    "codebook_figure",
     "comparison_figure",
+    "discovery_figure",
     "graph_figure",
     "intervention_figure",
     "judgement_figure",
     "notebook",
+    "probe_figure",
     "prompt_figure",
     "template",
     "unit_figure",

@@ -66,7 +66,9 @@ def reproduce_codebooks(folder: Path, config: ReproduceConfig, progress: Progres
         for name, rows in measured.items():
             tables[name] += rows
         progress.advance()
-    return Result("reproduction", tables=tables, notes=_NOTES, seed=0, partial=partial, params={"name": "codebooks"})
+    return Result(
+        "codebook reproduction", tables=tables, notes=_NOTES, seed=0, partial=partial, params={"name": "codebooks"}
+    )
 
 
 def measure_run(

@@ -188,7 +188,10 @@ def continual(result: Result) -> go.Figure:
     fig = figure(yaxis_title="accuracy on all classes", yaxis_range=[0, 1.05], barmode="group")
     for key, name, colour in (("accuracy", "task by task", POSITIVE), ("iid", "all at once", NEUTRAL)):
         fig.add_bar(
-            x=[plain(row["method"]) for row in rows], y=[row[key] for row in rows], error_y=_error(rows, key), name=name,
+            x=[plain(row["method"]) for row in rows],
+            y=[row[key] for row in rows],
+            error_y=_error(rows, key),
+            name=name,
             marker={"color": colour},
-        )  # fmt: skip
+        )
     return fig

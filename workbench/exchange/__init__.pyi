@@ -18,5 +18,6 @@ from .hub import HubRef as HubRef, fetch as fetch, upload as upload
 from .import_config import ImportConfig as ImportConfig
 from .saebench import write_saebench as write_saebench
 from .source import Source as Source
+from .weight_masks import read_weight_masks as read_weight_masks
 from .weights import CoderWeights as CoderWeights, CrossLayerWeights as CrossLayerWeights
 from .writing import write_folder as write_folder

@@ -50,6 +50,17 @@ from .exchange import (
     import_by_name as import_by_name,
     push_by_name as push_by_name,
 )
+from .features import (
+    NEURONS as NEURONS,
+    bench_of as bench_of,
+    card_by_name as card_by_name,
+    labels_of as labels_of,
+    open_bench as open_bench,
+    scan_by_name as scan_by_name,
+    scan_of as scan_of,
+    search_units_by_name as search_units_by_name,
+    steer_units_by_name as steer_units_by_name,
+)
 from .graph_exchange import export_graph as export_graph, import_graph as import_graph
 from .graphs import compare_by_name as compare_by_name, group_by_name as group_by_name, saved_groups as saved_groups
 from .paths import paths_by_name as paths_by_name, weights_by_name as weights_by_name

@@ -1,4 +1,5 @@
 from .config import MaskConfig as MaskConfig, TargetConfig as TargetConfig, TargetName as TargetName
+from .controls import embeddings_only as embeddings_only, random_weights as random_weights
 from .hugging_face import from_hugging_face as from_hugging_face, to_hugging_face as to_hugging_face
 from .learner import MaskLearner as MaskLearner, spiked as spiked
 from .masks import Decided as Decided, Masks as Masks

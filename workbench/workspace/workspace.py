@@ -10,7 +10,7 @@ from workbench.core import Artifact, ArtifactError, Manifest, nearest, read_arti
 
 from .places import folder_bytes, workspace_folder
 
-FOLDERS = ("models", "stores", "dictionaries", "graphs", "results", "reports", "runs")
+FOLDERS = ("models", "stores", "dictionaries", "graphs", "subnetworks", "results", "reports", "runs")
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,13 @@ from .application import app_command
 from .artifacts import artifacts_app
 from .bench import bench_app
 from .bench_circuits import circuits_command, codes_command
+from .bigram import bigram_app
 from .cache import cache_app
 from .capture import capture_command
 from .circuit import circuit_app
 from .circuit_compare import compare_command, group_command
 from .circuit_graphs import export_graph_command, import_graph_command
+from .circuit_paths import paths_command, weights_command
 from .circuit_rank import heads_command, ledger_command, rank_command
 from .circuit_units import units_command
 from .codebook import codebook_app
@@ -26,8 +28,10 @@ from .demo import demo_command
 from .doctor import doctor_command
 from .evaluate import evaluate_command
 from .exchange import export_command, import_command, push_command
+from .features import features_app
 from .models import models_app
 from .planted import planted_command
+from .probe import probe_command
 from .report import report_app
 from .reproduce import reproduce_command
 from .tasks import tasks_command
@@ -48,12 +52,14 @@ app.command("doctor")(doctor_command)
 app.command("capture")(capture_command)
 app.command("train")(train_command)
 app.command("evaluate")(evaluate_command)
+app.command("probe")(probe_command)
 app.command("reproduce")(reproduce_command)
 app.command("import")(import_command)
 app.command("export")(export_command)
 app.command("push")(push_command)
 app.add_typer(models_app, name="models")
 app.add_typer(text_app, name="text")
+app.add_typer(features_app, name="features")
 app.add_typer(circuit_app, name="circuit")
 app.add_typer(report_app, name="report")
 circuit_app.command("group")(group_command)
@@ -65,6 +71,8 @@ circuit_app.command("export")(export_graph_command)
 circuit_app.command("rank")(rank_command)
 circuit_app.command("ledger")(ledger_command)
 circuit_app.command("heads")(heads_command)
+circuit_app.command("paths")(paths_command)
+circuit_app.command("weights")(weights_command)
 bench_app.command("planted")(planted_command)
 bench_app.command("circuits")(circuits_command)
 bench_app.command("codes")(codes_command)
@@ -72,6 +80,7 @@ codebook_app.command("search")(search_command)
 codebook_app.command("steer")(steer_command)
 codebook_app.command("continual")(continual_command)
 app.add_typer(codebook_app, name="codebook")
+app.add_typer(bigram_app, name="bigram")
 app.add_typer(bench_app, name="bench")
 app.add_typer(artifacts_app, name="artifacts")
 app.add_typer(cache_app, name="cache")

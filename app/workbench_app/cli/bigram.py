@@ -1,0 +1,113 @@
+"""`workbench bigram`: which few weights turn the current token into the naive next-token prediction."""
+
+from typing import Annotated
+
+import typer
+
+from workbench.data import PackConfig
+from workbench.evaluation import BigramEvalConfig
+from workbench.recipes import BodyConfig
+from workbench.subnetworks import MaskConfig, TargetConfig
+
+from .flags import settings
+from .options import (
+    DEFAULT_TEXT,
+    DeviceOption,
+    DtypeOption,
+    JsonOption,
+    ModelOption,
+    NameOption,
+    OfflineOption,
+    TextOption,
+    WorkspaceOption,
+)  # fmt: skip
+from .terminal import TerminalProgress, note, print_json, print_table
+
+bigram_app = typer.Typer(help="Find, judge and show bigram subnetworks.", no_args_is_help=True)
+NameArgument = Annotated[str, typer.Argument(help="Name of a subnetwork in the workspace, or the path of one.")]
+
+
+@bigram_app.command("train")
+@settings(config=MaskConfig, target=TargetConfig, body=BodyConfig, pack=PackConfig)
+def train_bigram_command(
+    config: MaskConfig,
+    target: TargetConfig,
+    body: BodyConfig,
+    pack: PackConfig,
+    name: NameOption = "bigram",
+    model: ModelOption = "tiny-wikipedia",
+    text: TextOption = DEFAULT_TEXT,
+    device: DeviceOption = "auto",
+    dtype: DtypeOption = "float32",
+    offline: OfflineOption = False,
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Train a mask over a model's attention and MLP weights; start it again to resume from the last checkpoint."""
+    from workbench.recipes import train_bigram
+    from workbench.workspace import Workspace
+
+    place = Workspace(workspace)
+    with TerminalProgress() as progress:
+        result = train_bigram(
+            place, name, config, target, body, model=model, text=text, pack=pack, device=device, dtype=dtype,
+            offline=offline, progress=progress,
+        )  # fmt: skip
+    if as_json:
+        print_json(result.to_json())
+    else:
+        print_table([result.scalars], title="mask")
+        print_table(result.tables["matrices"], title="where it lives")
+    note(f"saved as subnetworks/{name} in {place.path}" if not result.partial else "partial: run it again to go on")
+    if result.partial:
+        raise typer.Exit(130)
+
+
+@bigram_app.command("evaluate")
+@settings(config=BigramEvalConfig)
+def evaluate_bigram_command(
+    name: NameArgument,
+    config: BigramEvalConfig,
+    optimal: Annotated[
+        str | None, typer.Option("--optimal", help="The subnetwork trained with --target full, for the overlap.")
+    ] = None,
+    device: DeviceOption = "auto",
+    offline: OfflineOption = False,
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Judge a subnetwork on held-out text beside random masks, embeddings only and the full model."""
+    from workbench.recipes import evaluate_bigram
+    from workbench.workspace import Workspace
+
+    with TerminalProgress() as progress:
+        result = evaluate_bigram(
+            Workspace(workspace), name, config, optimal=optimal, device=device, offline=offline, progress=progress
+        )
+    if as_json:
+        print_json(result.to_json())
+        return
+    for title in ("answers", "removed", "bands", "blocks", "overlap", "rotation", "examples"):
+        if rows := result.tables.get(title):
+            print_table(rows, title=title)
+    for line in result.notes:
+        note(line)
+
+
+@bigram_app.command("show")
+def show_bigram_command(
+    name: NameArgument,
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say how a subnetwork was made, how much it keeps, and where."""
+    from workbench.recipes import open_subnetwork
+    from workbench.workspace import Workspace
+
+    subnetwork = open_subnetwork(Workspace(workspace), name)
+    details = {"kept": subnetwork.kept, "entries": subnetwork.total, "share": subnetwork.share, **subnetwork.details}
+    if as_json:
+        print_json({"details": details, "matrices": subnetwork.table()})
+        return
+    print_table([{"what": key, "is": value} for key, value in details.items()], title=name)
+    print_table(subnetwork.table(), title="where it lives")

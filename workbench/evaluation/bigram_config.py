@@ -1,0 +1,18 @@
+"""Settings of judging a subnetwork; importing them loads no torch."""
+
+from pydantic import Field
+
+from .config import EvaluateConfig
+
+
+class BigramEvalConfig(EvaluateConfig):
+    """What a subnetwork is measured on."""
+
+    sequences: int | None = Field(default=200, ge=1, description="held-out sequences, spread over the text; none: all")
+    bands: int = Field(
+        default=3, ge=1, description="bands of tokens by how frequent they are, with equally many positions"
+    )
+    random_masks: int = Field(default=3, ge=1, description="random masks of equal count in every block")
+    examples: int = Field(default=8, ge=0, description="tokens shown that the bigram explains, and that it does not")
+    rotation_sequences: int = Field(default=60, ge=2, description="sequences for rotation and covariances")
+    ridge: float = Field(default=1.0, gt=0, description="penalty of the linear maps whose rotation is measured")

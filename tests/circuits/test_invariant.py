@@ -4,9 +4,18 @@ from itertools import pairwise
 
 import pytest
 import torch
-from small_circuits import build_hooked, random_analysis, random_dictionaries
+from small_circuits import DIFFERENCE, IDS, build_hooked, random_analysis, random_dictionaries
 
-from workbench.circuits import Path, PathSearch, factor, invariant_circuit
+from workbench.circuits import (
+    Path,
+    PathConfig,
+    PathSearch,
+    factor,
+    find_paths,
+    invariant_circuit,
+    invariant_connection,
+    trace,
+)
 from workbench.circuits.invariant import connections, de_embedding, reading, through
 from workbench.core import ConfigError
 
@@ -122,3 +131,35 @@ def test_a_table_for_people_and_clear_errors():
         reading(model, dictionaries, 1, 99)
     with pytest.raises(ConfigError, match="no head"):
         through(model, reading(model, dictionaries, 0, 0), (1, 0))
+
+
+def test_a_connection_lists_the_direct_way_and_every_head_between():
+    model, dictionaries, _ = random_analysis("llama")
+    result = invariant_connection(model, dictionaries, (0, 4), (1, 3), count=99)
+    rows = {row["through"]: row for row in result.tables["ways"]}
+    assert set(rows) == {"same token", *(f"1.{h}" for h in range(model.shape.n_heads))}
+    told = reading(model, dictionaries, 1, 3)
+    for name, way in (("same token", told), ("1.1", through(model, told, (1, 1)))):
+        weights = connections(dictionaries, way)[0]
+        assert rows[name]["weight"] == pytest.approx(float(weights[4]), rel=1e-9)
+        assert rows[name]["larger"] == sum(abs(float(w)) > abs(float(weights[4])) for w in weights)
+    with pytest.raises(ConfigError, match="does not come before"):
+        invariant_connection(model, dictionaries, (1, 4), (1, 3))
+    assert len(result.fig().data[0].x) == len(rows)
+
+
+def test_paths_into_a_node_are_those_of_the_search_in_words():
+    model, dictionaries, analysis = random_analysis("llama")
+    graph = trace(model, dictionaries, IDS, DIFFERENCE)
+    node = graph.nodes[graph.top(1)[0]]
+    result = find_paths(model, dictionaries, graph, config=PathConfig(rounds=2, count=7))
+    assert result.params["node"] == node.id
+    wanted = PathSearch(model, analysis).run(node.layer, node.index, node.position, rounds=2)[:7]
+    assert [row["value"] for row in result.tables["paths"]] == pytest.approx([path.value for path in wanted])
+    for row, path in zip(result.tables["paths"], wanted, strict=True):
+        parts = row["path"].split(" <- ")
+        assert parts[0].startswith(f"feature {node.layer}.{node.index} @{node.position}")
+        assert len(parts) == len(path.steps)
+        assert row["share"] == pytest.approx(path.value / node.pre_activation)
+    with pytest.raises(ConfigError, match="no feature 'feature:9:9:9'"):
+        find_paths(model, dictionaries, graph, "feature:9:9:9")

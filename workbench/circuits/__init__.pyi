@@ -17,6 +17,7 @@ from .component_config import (
 )
 from .components import Components as Components
 from .config import (
+    PathConfig as PathConfig,
     PruneConfig as PruneConfig,
     SumConfig as SumConfig,
     Target as Target,
@@ -49,6 +50,7 @@ from .invariant import (
     connections as connections,
     de_embedding as de_embedding,
     invariant_circuit as invariant_circuit,
+    invariant_connection as invariant_connection,
     reading as reading,
     strongest_heads as strongest_heads,
     through as through,
@@ -61,6 +63,7 @@ from .merge import merge as merge, merged_graph as merged_graph
 from .neurons import neuron_set as neuron_set
 from .patch import patch as patch
 from .path_patch import path_patch as path_patch
+from .path_search import find_paths as find_paths
 from .paths import strongest_paths as strongest_paths
 from .prune import edge_influence as edge_influence, prune as prune
 from .replacement import LocalReplacement as LocalReplacement, replace_mlps as replace_mlps

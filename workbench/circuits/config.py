@@ -80,6 +80,14 @@ class SumConfig(Config):
     seed: int = Field(default=0, ge=0, description="seed of the random draws")
 
 
+class PathConfig(Config):
+    """How far the greedy search for paths goes."""
+
+    branches: int = Field(default=15, ge=1, description="paths that go on to the next step back")
+    rounds: int = Field(default=4, ge=1, description="steps back")
+    count: int = Field(default=40, ge=1, description="paths reported, largest |value| first")
+
+
 class ValidateConfig(Config):
     """What is removed and measured."""
 

@@ -17,6 +17,11 @@ from workbench.dictionaries import DictionarySet
 from workbench.models import HookedModel
 
 Head = tuple[int, int]
+SAME_TOKEN = "same token"
+NOTES = (
+    "weights alone: a contribution on a prompt is this number x activation x attention weights / norm scales",
+    "weights say what could be read, not what is: unnatural features and tokens that never meet count too",
+)
 
 
 @dataclass(frozen=True)
@@ -127,7 +132,7 @@ def invariant_circuit(
     features: list[dict[str, Any]] = []
     tokens: list[dict[str, Any]] = []
     for path in (told, *(through(model, told, head) for head in heads)):
-        name = " ".join(f"{head[0]}.{head[1]}" for head in path.heads) or "same token"
+        name = " ".join(f"{head[0]}.{head[1]}" for head in path.heads) or SAME_TOKEN
         rows = [(float(part[i]), source, int(i)) for source, part in connections(dictionaries, path).items()
                 for i in part.abs().topk(min(count, len(part))).indices]  # fmt: skip
         rows.sort(key=lambda row: -abs(row[0]))
@@ -140,12 +145,55 @@ def invariant_circuit(
         scalars={"layer": float(layer), "index": float(index)},
         tables={"features": features, "tokens": tokens},
         params={"layer": layer, "index": index, "heads": [list(head) for head in heads], "count": count},
-        inputs={
-            dictionaries.name: dictionaries.manifest.content_hash if dictionaries.manifest else "",
-            "model": model.ref.weight_hash,
-        },
-        notes=(
-            "weights alone: a contribution on a prompt is this number x activation x attention weights / norm scales",
-            "weights say what could be read, not what is: unnatural features and tokens that never meet count too",
-        ),
+        inputs=_inputs(model, dictionaries),
+        notes=NOTES,
     )
+
+
+def invariant_connection(
+    model: HookedModel, dictionaries: DictionarySet, source: tuple[int, int], target: tuple[int, int], count: int = 10
+) -> Result:
+    """What one feature hands another by the weights alone, directly and through every single head.
+
+    Kind `invariant_connection`. Table `ways` (through, weight, larger, features): the strongest ways; `larger` is how
+    many features of the source's layer have a larger |weight| that way, of `features`.
+
+    Args:
+        source, target: (layer, index); the source's layer comes first.
+
+    Raises:
+        ConfigError: see `reading`; or the source does not come before the target.
+    """
+    (low, index), (high, reader) = source, target
+    if low >= high:
+        raise ConfigError(f"layer {low} does not come before layer {high}", hint="name the earlier feature as source")
+    width = dictionaries.by_layer(low).width
+    if not 0 <= index < width:
+        raise ConfigError(f"no feature {index} in layer {low}", found=f"there are {width}")
+    told = reading(model, dictionaries, high, reader)
+    ways = [told]
+    last = high if not model.shape.parallel else high - 1
+    for layer in range(low + 1, last + 1):
+        ways += [through(model, told, (layer, head)) for head in range(model.shape.n_heads)]
+    rows = []
+    for way in ways:
+        found = connections(dictionaries, way).get(low)
+        if found is None:
+            continue
+        larger = int((found.abs() > found[index].abs()).sum())
+        name = " ".join(f"{layer}.{head}" for layer, head in way.heads) or SAME_TOKEN
+        rows.append({"through": name, "weight": float(found[index]), "larger": larger, "features": width})
+    rows.sort(key=lambda row: -abs(row["weight"]))
+    return Result(
+        kind="invariant_connection",
+        scalars={"ways": float(len(rows))},
+        tables={"ways": rows[:count]},
+        params={"source": list(source), "target": list(target), "count": count},
+        inputs=_inputs(model, dictionaries),
+        notes=NOTES,
+    )
+
+
+def _inputs(model: HookedModel, dictionaries: DictionarySet) -> dict[str, str]:
+    hashed = dictionaries.manifest.content_hash if dictionaries.manifest else ""
+    return {dictionaries.name: hashed, "model": model.ref.weight_hash}

@@ -88,7 +88,7 @@ def discover_by_name(
 
     Every step is saved under `results/<name>-<step>`; a step that is there already for the same prompts, model and
     settings is not run again. The Result (kind `discovery`) has the tables `scorers` (time, agreement with exact
-    ablation of heads, CPR, CMD), `heads`, `curve`, `random`.
+    ablation of heads, CPR, CMD), `heads` (exact effects, then the score of every scorer), `curve`, `random`.
 
     Raises:
         ConfigError: unknown task or scorer. Interrupted: cancelled; what is finished is kept.
@@ -110,7 +110,7 @@ def discover_by_name(
         scalars["seconds_exact"] = exact.scalars["seconds"]
         _join(tables["scorers"], compare_scores(exact, found, seed=config.seed))
         heads = [row for row in exact.tables["nodes"] if row["node"].startswith("a")]
-        tables["heads"] = sorted(heads, key=lambda row: -abs(row["score"]))
+        tables["heads"] = _beside(sorted(heads, key=lambda row: -abs(row["score"])), found)
         notes.append("rho, auroc: against exact ablation of single heads; auroc: their top tenth by |effect|")
     edges = {scorer: result for scorer, result in found.items() if "edges" in result.tables}
     if config.random_circuits and edges:
@@ -213,6 +213,12 @@ def _checks(steps: _Steps, edges: dict[str, Result], config: DiscoverConfig) -> 
         kept = ("faithfulness", "incompleteness", "worst_gap", "needed")
         rows.append({"scorer": scorer, **{key: made.scalars[key] for key in kept}})
     return rows
+
+
+def _beside(heads: list[dict], found: dict[str, Result]) -> list[dict]:
+    """Rows of heads with every scorer's score as a column of its name."""
+    scores = {scorer: {row["node"]: row["score"] for row in result.tables["nodes"]} for scorer, result in found.items()}
+    return [{**row, **{scorer: known.get(row["node"]) for scorer, known in scores.items()}} for row in heads]
 
 
 def _row(scorer: str, result: Result) -> dict:

@@ -16,6 +16,7 @@ from .terminal import TerminalProgress, note, print_json, print_table
 TaskArgument = Annotated[str, typer.Argument(help="A registered task, or a task file (.toml, .json).")]
 CountOption = Annotated[int, typer.Option("--count", "-n", min=1, help="Prompts of the task.")]
 ResultOption = Annotated[str | None, typer.Option(help="Name in the workspace; default: made from the task.")]
+HEAD_COLUMNS = ("node", "score", "low", "high")
 _SCORERS = f"Repeat for several: {', '.join(SCORERS)}. [default: {', '.join(DEFAULT_SCORERS)}]"
 
 
@@ -100,7 +101,8 @@ def _tables(tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, list
         key = list(wanted)[-1]
         shown[title] = [row for row in rows if row.get(key) is not None]
     if "heads" in tables:
-        shown["exact ablation of heads"] = _largest(tables["heads"], 10)
+        heads = _largest(tables["heads"], 10)
+        shown["exact ablation of heads"] = [{key: row.get(key) for key in HEAD_COLUMNS} for row in heads]
     if "curve" in tables:
         shown["faithfulness"] = [*_by_size(tables["curve"]), *_by_size(tables["random"], "random circuits")]
     return {title: rows for title, rows in shown.items() if rows}

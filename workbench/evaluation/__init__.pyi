@@ -76,6 +76,7 @@ from .speed.config import (
     KernelBenchConfig as KernelBenchConfig,
     TrainingBenchConfig as TrainingBenchConfig,
 )
+from .speed.mask_config import MaskBenchConfig as MaskBenchConfig
 from .speed.graphs import bench_graphs as bench_graphs
 from .speed.kernels import bench_kernels as bench_kernels
 from .speed.training import bench_training as bench_training

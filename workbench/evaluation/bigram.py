@@ -117,7 +117,7 @@ def answers(
 
 
 def compare(positions: Positions, found: Answers, config: BigramEvalConfig) -> dict[str, Any]:
-    """One row: r, agreement with the bigram's first choice, divergence from the bigram, and the loss, with intervals."""
+    """One row: r, agreement in the first choice, divergence from the bigram, and the loss, with intervals."""
     finite = np.isfinite(positions.surprisal)
     same = (found.first == positions.first).numpy().astype(float)
     row: dict[str, Any] = {}

@@ -10,6 +10,7 @@ from workbench.evaluation import (
     CodebookBenchConfig,
     GraphBenchConfig,
     KernelBenchConfig,
+    MaskBenchConfig,
     TrainingBenchConfig,
 )
 
@@ -65,6 +66,13 @@ def training_command(
 ) -> None:
     """Time whole training steps of dictionaries beside the bare encoder product and plain PyTorch."""
     _bench("training", _with(bench, rows=rows, features=features), as_json)
+
+
+@bench_app.command("masks")
+@settings(bench=MaskBenchConfig)
+def masks_command(bench: MaskBenchConfig, as_json: JsonOption = False) -> None:
+    """Time a step of mask training beside a plain forward and backward pass, and count its memory."""
+    _bench("masks", bench, as_json)
 
 
 def _with(bench: Any, **lists: list | None) -> Any:

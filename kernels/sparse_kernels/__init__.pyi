@@ -19,6 +19,8 @@ from .packed import PackedWeight as PackedWeight, can_pack as can_pack, packing_
 from .precision import float32_only as float32_only
 from .reconstruction import reconstruction_error as reconstruction_error, squared_deviation as squared_deviation
 from .selection import encode_batch_topk as encode_batch_topk, encode_threshold as encode_threshold
+from .tally import BINS as BINS, Tally as Tally, bin_edges as bin_edges, row_moments as row_moments
+from .token import TokenMlp as TokenMlp
 from .weight_gradients import (
     gradient_rows as gradient_rows,
     sparse_gradients as sparse_gradients,

@@ -47,3 +47,12 @@ def test_a_huge_result_stays_small():
     rows = [{f"c{i}": "x" * 5000 for i in range(50)} for _ in range(400)]
     big = Result("x", {f"s{i}": float(i) for i in range(500)}, {f"t{i}": rows for i in range(40)}, {"a": np.zeros(3)})
     assert len(big._repr_html_().encode()) <= 300_000
+
+
+def test_the_ends_of_an_interval_stand_behind_their_value():
+    row = {"ce": 3.4, "ce_low": 3.25, "ce_high": 3.5, "kl": 0.5, "kl_low": float("nan"), "kl_high": 1.0, "low": 2}
+    page = Result("x", tables={"rows": [row]})._repr_html_()
+    assert "3.40 [3.25, 3.50]" in page
+    assert "<td>0.500</td>" in page
+    assert "ce_low" not in page
+    assert "<th scope=col>low</th>" in page

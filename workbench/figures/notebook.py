@@ -39,15 +39,29 @@ def _cell(value: Any) -> str:
     return legible(show(value), MOST_TEXT)
 
 
+def _with_intervals(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The row with `x_low` and `x_high` behind `x`, in one cell."""
+    ends = {f"{key}_{end}" for key in row for end in ("low", "high") if f"{key}_low" in row and f"{key}_high" in row}
+    found: dict[str, Any] = {}
+    for key, value in row.items():
+        if key in ends:
+            continue
+        low, high = (row.get(f"{key}_{end}") if f"{key}_{end}" in ends else None for end in ("low", "high"))
+        known = isinstance(low, float) and isinstance(high, float) and low == low and high == high
+        found[key] = f"{_cell(value)} [{_cell(low)}, {_cell(high)}]" if known else value
+    return found
+
+
 def table_html(rows: Sequence[Mapping[str, Any]], caption: str = "") -> Markup:
     """The first rows and columns of a table, with a word on what was left out."""
-    columns = list(dict.fromkeys(key for row in rows[:MOST_ROWS] for key in row))[:MOST_COLUMNS]
+    rows, count = [_with_intervals(row) for row in rows[:MOST_ROWS]], len(rows)
+    columns = list(dict.fromkeys(key for row in rows for key in row))[:MOST_COLUMNS]
     head = Markup("").join(Markup("<th scope=col>{}</th>").format(legible(str(c), 40)) for c in columns)
     body = Markup("").join(
         Markup("<tr>{}</tr>").format(Markup("").join(Markup("<td>{}</td>").format(_cell(row.get(c))) for c in columns))
-        for row in rows[:MOST_ROWS]
+        for row in rows
     )
-    more = f"{len(rows) - MOST_ROWS} more rows in .df()" if len(rows) > MOST_ROWS else ""
+    more = f"{count - MOST_ROWS} more rows in .df()" if count > MOST_ROWS else ""
     return Markup("<p>{}</p><table><thead><tr>{}</tr></thead><tbody>{}</tbody></table><p>{}</p>").format(
         caption, head, body, more
     )

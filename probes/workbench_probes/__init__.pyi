@@ -1,4 +1,8 @@
+from .direction import FittedProbe as FittedProbe, nearest_features as nearest_features, read_probe as read_probe
+from .examples import Examples as Examples
 from .heads import head_scores as head_scores
 from .lens import Readout as Readout, logit_lens as logit_lens, readout as readout
-from .prompt import prompt_heads as prompt_heads, prompt_lens as prompt_lens
+from .probe_config import ProbeConfig as ProbeConfig
+from .probing import probe_sites as probe_sites
 from .progress import NotebookProgress as NotebookProgress
+from .prompt import prompt_heads as prompt_heads, prompt_lens as prompt_lens

@@ -6,6 +6,12 @@ from .automaton_config import (
 )
 from .corpus import Corpus as Corpus
 from .labelled import ARTICLE_TOPICS as ARTICLE_TOPICS, LabelledRows as LabelledRows, digits as digits
+from .labelled_text import (
+    LabelledTexts as LabelledTexts,
+    label_counts as label_counts,
+    labelled_texts as labelled_texts,
+    open_labelled as open_labelled,
+)
 from .pack import PackedText as PackedText, TextTokenizer as TextTokenizer, pack as pack
 from .pack_config import PackConfig as PackConfig
 from .planted_config import BENCH_A as BENCH_A, BENCH_B as BENCH_B, PlantedConfig as PlantedConfig

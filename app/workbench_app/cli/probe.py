@@ -1,0 +1,89 @@
+"""`workbench probe`: what a model's states say about labelled texts, beside everything that must be beaten."""
+
+from typing import Annotated
+
+import typer
+
+from workbench.recipes import SideEffectsConfig, TextRowsConfig
+from workbench_probes import ProbeConfig
+
+from .flags import settings
+from .options import (
+    DEFAULT_MODEL,
+    DEFAULT_TEXT,
+    DeviceOption,
+    DtypeOption,
+    JsonOption,
+    ModelOption,
+    NameOption,
+    OfflineOption,
+    TextOption,
+    WorkspaceOption,
+)  # fmt: skip
+from .terminal import TerminalProgress, note, print_json, print_table
+
+
+@settings(config=ProbeConfig, rows=TextRowsConfig)
+def probe_command(
+    config: ProbeConfig,
+    rows: TextRowsConfig,
+    data: Annotated[
+        str, typer.Argument(help="topics, sentiment, or a .csv, .tsv, .jsonl or .parquet with text, label[, group].")
+    ],
+    sites: Annotated[
+        list[str] | None,
+        typer.Option("--sites", "-s", help="resid_post (all layers), mlp_out.3, attn_z.4-7 [default: resid_post]."),
+    ] = None,
+    dictionaries: Annotated[
+        str | None, typer.Option("--dictionaries", "-d", help="A set whose features are compared, or read (sparse).")
+    ] = None,
+    regression: Annotated[
+        bool | None, typer.Option("--regression/--classes", help="Labels are numbers, or names [default: look].")
+    ] = None,
+    steer: Annotated[bool, typer.Option("--steer", help="Also measure what steering by the probe does.")] = False,
+    name: NameOption = "probe",
+    model: ModelOption = DEFAULT_MODEL,
+    text: TextOption = DEFAULT_TEXT,
+    device: DeviceOption = "auto",
+    dtype: DtypeOption = "float32",
+    offline: OfflineOption = False,
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Train linear probes at sites, with baselines, a control task, shuffled labels, intervals and calibration."""
+    from workbench.recipes import probe_by_name
+    from workbench.workspace import Workspace
+
+    with TerminalProgress() as progress:
+        found = probe_by_name(
+            Workspace(workspace), data, sites or ["resid_post"], config, rows, name=name, model=model,
+            dictionaries=dictionaries, regression=regression, steer=SideEffectsConfig() if steer else None, text=text,
+            device=device, dtype=dtype, offline=offline, progress=progress,
+        )  # fmt: skip
+    result = found.probes
+    if as_json:
+        effects = {"steering": found.side_effects.to_json()} if found.side_effects else {}
+        print_json({**result.to_json(), **effects})
+    else:
+        print_table([_shown(row) for row in result.tables["probes"]], title=f"{data}: {result.params['metric']}")
+        print_table([_shown(row) for row in result.tables["baselines"]], title="baselines")
+        if result.tables.get("features"):
+            print_table(result.tables["features"][:20], title="features nearest to the probes")
+        if found.side_effects:
+            print_table(found.side_effects.tables["steering"], title="side effects of steering")
+        for line in result.notes:
+            note(line)
+    if result.partial:
+        raise typer.Exit(130)
+
+
+def _shown(row: dict) -> dict:
+    """Intervals behind their values, lists left out."""
+    shown = {}
+    for key, value in row.items():
+        if key.endswith(("_low", "_high")) or isinstance(value, list):
+            continue
+        if f"{key}_low" in row:
+            value = f"{value:.3f} [{row[f'{key}_low']:.3f}, {row[f'{key}_high']:.3f}]"
+        shown[key] = value
+    return shown

@@ -1,0 +1,71 @@
+"""Plotly figures of what can be read from activations: probes by layer, geometry, lenses, matched units."""
+
+from typing import Any
+
+import plotly.graph_objects as go
+
+from workbench.core import Result, register
+
+from .template import COLOURS, figure
+from .wording import plain
+
+
+def band(fig: go.Figure, rows: list[dict[str, Any]], x: list[Any], key: str, name: str, number: int) -> None:
+    """A line with its interval as error bars."""
+    ends = [(row.get(f"{key}_low"), row.get(f"{key}_high")) for row in rows]
+    known = all(low is not None and high is not None for low, high in ends)
+    error = {
+        "array": [high - row[key] for row, (_, high) in zip(rows, ends, strict=True)] if known else [],
+        "arrayminus": [row[key] - low for row, (low, _) in zip(rows, ends, strict=True)] if known else [],
+        "thickness": 1,
+        "width": 0,
+    }
+    colour = COLOURS[number % len(COLOURS)]
+    fig.add_scatter(
+        x=x,
+        y=[row[key] for row in rows],
+        error_y=error if known else None,
+        mode="lines+markers",
+        name=plain(name),
+        line={"color": colour},
+        marker={"color": colour, "size": 6},
+    )
+
+
+@register("figure", "probes")
+def probes(result: Result) -> go.Figure:
+    """The score at every site with its interval, shuffled labels, the control task, and baselines as level lines."""
+    rows = result.tables.get("probes", [])
+    fig = figure()
+    number = 0
+    for kind in dict.fromkeys((row["site"].partition(".")[0], row["method"]) for row in rows):
+        mine = [row for row in rows if (row["site"].partition(".")[0], row["method"]) == kind]
+        x = [row["site"] if row["layer"] is None else row["layer"] for row in mine]
+        band(fig, mine, x, "score", f"{kind[0]}, {kind[1]}", number)
+        band(fig, mine, x, "shuffled", f"{kind[0]}, {kind[1]}, shuffled labels", number + 1)
+        if all(row.get("control") is not None for row in mine):
+            fig.add_scatter(
+                x=x, y=[row["control"] for row in mine], mode="lines", line={"dash": "dot"}, name="control task"
+            )
+        number += 2
+    for row in result.tables.get("baselines", []):
+        fig.add_hline(y=row["score"], line_dash="dash", line_width=1, annotation_text=plain(row["baseline"]))
+    return fig.update_xaxes(title="layer").update_yaxes(title=plain(str(result.params.get("metric", "score"))))
+
+
+@register("figure", "probe steering")
+def probe_steering(result: Result) -> go.Figure:
+    """KL from the unsteered model against strength, the probe's directions and random ones."""
+    rows = result.tables.get("steering", [])
+    fig = figure()
+    for number, kind in enumerate(dict.fromkeys((row["direction"], row["towards"]) for row in rows)):
+        mine = sorted((row for row in rows if (row["direction"], row["towards"]) == kind), key=lambda r: r["strength"])
+        fig.add_scatter(
+            x=[row["strength"] for row in mine],
+            y=[row["kl"] for row in mine],
+            mode="lines+markers",
+            name=plain(kind[1] or kind[0]),
+            line={"color": COLOURS[number % len(COLOURS)], "dash": "solid" if kind[1] else "dot"},
+        )
+    fig.update_xaxes(title="strength (standard deviations along the direction)")
+    return fig.update_yaxes(title="KL from the unsteered model (nats a token)", rangemode="tozero")

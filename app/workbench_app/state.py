@@ -15,7 +15,13 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from workbench import circuits as circuits_room, core, dictionaries as dictionaries_room, workspace as places
+from workbench import (
+    circuits as circuits_room,
+    core,
+    dictionaries as dictionaries_room,
+    training as training_room,
+    workspace as places,
+)
 
 from .analysis import Pass, Reading, read_pass
 from .drawing import Names, names_of, payload
@@ -216,6 +222,25 @@ def tests_of(graph_hash: str) -> list[core.Result]:
     entries = [e for e in workspace().list("results") if e.manifest is not None and "-test-" in e.name]
     found = [_result(str(e.path), e.manifest.content_hash) for e in entries if e.manifest is not None]
     return [r for r in found if r.kind == "interventions" and r.inputs.get("graph") == graph_hash]
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _run(path: str) -> training_room.RunLog:
+    return training_room.RunLog(Path(path))
+
+
+def runs() -> list[training_room.RunLog]:
+    """Every training that left a record in the workspace, the latest written first; only what is new is read."""
+    folders = [workspace().folder(kind) for kind in ("dictionaries", "runs", "models")]
+    found = [_run(str(path)) for path in training_room.find_runs(folders)]
+    for run in found:
+        run.refresh()
+    return found
+
+
+def run_path(name: str) -> str:
+    """Where a run lies below the workspace."""
+    return next((str(run.folder.relative_to(workspace().path)) for run in runs() if run.name == name), name)
 
 
 def arrive(page: str) -> None:

@@ -1,6 +1,9 @@
 """Numbers as people read them."""
 
+import json
 import math
+from collections.abc import Mapping
+from typing import Any
 
 
 def size(count: float) -> str:
@@ -20,3 +23,8 @@ def share(value: float) -> str:
 def show(value: float) -> str:
     """Three significant digits; a dash where there is no number."""
     return f"{value:.3g}" if value is not None and math.isfinite(value) else "–"
+
+
+def as_toml(config: Mapping[str, Any]) -> str:
+    """Settings as TOML, one line each; what is not set is left out."""
+    return "".join(f"{json.dumps(key)} = {json.dumps(value)}\n" for key, value in config.items() if value is not None)

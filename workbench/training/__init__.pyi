@@ -19,3 +19,13 @@ from .language_rows import LENGTHS as LENGTHS, TOKENS as TOKENS, StreamRows as S
 from .learner import Learner as Learner, Trainable as Trainable
 from .loop import train as train
 from .memory import check_memory as check_memory
+from .module import TrainedModule as TrainedModule, fit_module as fit_module
+from .module_config import ModuleConfig as ModuleConfig
+from .runs import (
+    AXES as AXES,
+    RunLog as RunLog,
+    find_runs as find_runs,
+    run_curves as run_curves,
+    run_frontier as run_frontier,
+    settings_table as settings_table,
+)

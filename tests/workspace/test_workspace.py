@@ -77,3 +77,32 @@ def test_views_round_trip(tmp_path):
     assert view is not None
     assert json.dumps(view.state) == json.dumps(state)
     assert database.view("none") is None
+
+
+def test_a_label_carries_confidence_and_note_and_can_be_taken_back(tmp_path):
+    unit, database = Unit.parse("sae:a:resid_post.1:3"), Database(tmp_path)
+    assert database.undo_label(unit) is None
+    database.set_label(unit, "first")
+    database.set_label(unit, "second", 0.6, "seen twice")
+    newest = database.label_history(unit)[0]
+    assert (newest.text, newest.confidence, newest.note) == ("second", 0.6, "seen twice")
+    taken = database.undo_label(unit)
+    assert taken is not None
+    assert taken.text == "second"
+    assert database.labels() == {unit: "first"}
+
+
+def test_a_database_of_an_earlier_version_gets_the_new_columns(tmp_path):
+    import sqlite3
+
+    with sqlite3.connect(tmp_path / "workbench.db") as connection:
+        connection.execute(
+            "CREATE TABLE labels (id INTEGER PRIMARY KEY, unit TEXT NOT NULL, text TEXT NOT NULL, "
+            "author TEXT NOT NULL, created TEXT NOT NULL)"
+        )
+        connection.execute("INSERT INTO labels VALUES (1, 'sae:a:resid_post.1:3', 'old', 'me', '2026')")
+    connection.close()
+    database, unit = Database(tmp_path), Unit.parse("sae:a:resid_post.1:3")
+    assert database.label_history(unit)[0].confidence is None
+    database.set_label(unit, "new", 0.9)
+    assert [label.text for label in database.label_history(unit)] == ["new", "old"]

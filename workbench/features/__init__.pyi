@@ -10,9 +10,19 @@ from .code_search import (
     topic_codes as topic_codes,
 )
 from .code_stream import stream_codes as stream_codes
+from .code_use import (
+    code_contexts as code_contexts,
+    code_lift as code_lift,
+    code_use as code_use,
+    scanned_relations as scanned_relations,
+)
 from .config import CardConfig as CardConfig, ScanConfig as ScanConfig, SearchConfig as SearchConfig
 from .dose import dose_curve as dose_curve
-from .effects import measured_effects as measured_effects, unit_effects as unit_effects
+from .effects import (
+    measured_effects as measured_effects,
+    promoted_tokens as promoted_tokens,
+    unit_effects as unit_effects,
+)
 from .feature_scan import FeatureScan as FeatureScan, has_statistics as has_statistics, open_scan as open_scan
 from .relations import coactive as coactive, connections as connections, similar_units as similar_units
 from .scan import scan as scan

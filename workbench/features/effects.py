@@ -32,6 +32,15 @@ def unit_effects(model: HookedModel, dictionaries: DictionarySet, units: Iterabl
     return Result("unit_effects", tables={"unit_effects": rows}, notes=(note,))
 
 
+@torch.no_grad()
+def promoted_tokens(bench: Bench, member: str, index: Int[Tensor, " n"], count: int = 3) -> list[list[str]]:
+    """For many units of a member at once the tokens that each promotes most by its direct path."""
+    logits = logit_directions(bench.model, residual_rows(bench.model, bench.dictionaries[member], index))
+    best = logits.topk(min(count, logits.shape[1])).indices.cpu()
+    names = bench.model.tokenizer.strings(best.flatten().tolist())
+    return [names[row * best.shape[1] : (row + 1) * best.shape[1]] for row in range(len(best))]
+
+
 def predicted_logits(bench: Bench, unit: Unit) -> Float[Tensor, " v"]:
     """What a unit adds to the logits by its direct path, per unit of its value."""
     written = residual_rows(bench.model, bench.member(unit), torch.tensor([unit.index]))

@@ -52,11 +52,13 @@ from .exchange import (
 )
 from .features import (
     NEURONS as NEURONS,
+    SCANNED_NEURONS as SCANNED_NEURONS,
     bench_of as bench_of,
     card_by_name as card_by_name,
     labels_of as labels_of,
     open_bench as open_bench,
     scan_by_name as scan_by_name,
+    scan_name as scan_name,
     scan_of as scan_of,
     search_units_by_name as search_units_by_name,
     steer_units_by_name as steer_units_by_name,

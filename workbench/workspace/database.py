@@ -4,7 +4,7 @@ import getpass
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,12 +26,18 @@ CREATE TABLE IF NOT EXISTS views (
 
 @dataclass(frozen=True)
 class Label:
-    """What somebody called a unit, and when."""
+    """What somebody called a unit, and when.
+
+    Attributes:
+        confidence: how sure they were, 0 to 1; None where nobody said. note: why.
+    """
 
     unit: Unit
     text: str
     author: str
     created: str
+    confidence: float | None = None
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -71,6 +77,11 @@ class Database:
         with self._connect() as connection:
             connection.execute("PRAGMA journal_mode=WAL")
             connection.executescript(_SCHEMA)
+            have = {row[1] for row in connection.execute("PRAGMA table_info(labels)")}
+            for column in ("confidence REAL", "note TEXT NOT NULL DEFAULT ''"):
+                if column.split()[0] not in have:
+                    with suppress(sqlite3.OperationalError):  # another process was faster
+                        connection.execute(f"ALTER TABLE labels ADD COLUMN {column}")
 
     @contextmanager
     def _connect(self) -> Iterator[sqlite3.Connection]:
@@ -81,11 +92,22 @@ class Database:
         finally:
             connection.close()
 
-    def set_label(self, unit: Unit, text: str) -> None:
+    def set_label(self, unit: Unit, text: str, confidence: float | None = None, note: str = "") -> None:
         """Give a unit a label; earlier labels stay in its history. An empty text takes the label away."""
-        row = (str(unit), text, _author(), _now())
+        row = (str(unit), text, _author(), _now(), confidence, note)
+        columns = "(unit, text, author, created, confidence, note)"
         with self._connect() as connection:
-            connection.execute("INSERT INTO labels (unit, text, author, created) VALUES (?, ?, ?, ?)", row)
+            connection.execute(f"INSERT INTO labels {columns} VALUES (?, ?, ?, ?, ?, ?)", row)
+
+    def undo_label(self, unit: Unit) -> Label | None:
+        """Take the newest label of a unit back, out of its history too; gives it, None when there was none."""
+        with self._connect() as connection:
+            found = connection.execute("SELECT MAX(id) FROM labels WHERE unit = ?", (str(unit),)).fetchone()[0]
+            if found is None:
+                return None
+            taken = next(iter(self.label_history(unit)))
+            connection.execute("DELETE FROM labels WHERE id = ?", (found,))
+        return taken
 
     def labels(self, artifact: str | None = None) -> dict[Unit, str]:
         """The current label of every labelled unit (of one artifact)."""
@@ -97,7 +119,7 @@ class Database:
 
     def label_history(self, unit: Unit) -> list[Label]:
         """Every label a unit ever had, newest first."""
-        query = "SELECT text, author, created FROM labels WHERE unit = ? ORDER BY id DESC"
+        query = "SELECT text, author, created, confidence, note FROM labels WHERE unit = ? ORDER BY id DESC"
         with self._connect() as connection:
             rows = connection.execute(query, (str(unit),)).fetchall()
         return [Label(unit, *row) for row in rows]

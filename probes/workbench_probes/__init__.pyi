@@ -1,8 +1,11 @@
 from .direction import FittedProbe as FittedProbe, nearest_features as nearest_features, read_probe as read_probe
 from .examples import Examples as Examples
+from .geometry import geometry as geometry
+from .geometry_config import GeometryConfig as GeometryConfig
 from .heads import head_scores as head_scores
 from .lens import Readout as Readout, logit_lens as logit_lens, readout as readout
 from .probe_config import ProbeConfig as ProbeConfig
 from .probing import probe_sites as probe_sites
 from .progress import NotebookProgress as NotebookProgress
 from .prompt import prompt_heads as prompt_heads, prompt_lens as prompt_lens
+from .representation_pairs import Similarity as Similarity, similarity as similarity

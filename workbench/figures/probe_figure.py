@@ -69,3 +69,34 @@ def probe_steering(result: Result) -> go.Figure:
         )
     fig.update_xaxes(title="strength (standard deviations along the direction)")
     return fig.update_yaxes(title="KL from the unsteered model (nats a token)", rangemode="tozero")
+
+
+@register("figure", "geometry")
+def geometry(result: Result) -> go.Figure:
+    """Anisotropy (left) and intrinsic dimension (right) by site."""
+    rows = result.tables.get("sites", [])
+    x = [row["site"] if row["layer"] is None else row["layer"] for row in rows]
+    fig = figure()
+    for number, (key, name, axis) in enumerate(
+        (
+            ("anisotropy", "anisotropy", "y"),
+            ("linearity_to_next", "linearity to the next", "y"),
+            ("two_nn", "dimension, TwoNN", "y2"),
+            ("likelihood_dimension", "dimension, maximum likelihood", "y2"),
+        )
+    ):
+        errors = [row.get(f"{key}_error") for row in rows]
+        known = all(error is not None for error in errors)
+        fig.add_scatter(
+            x=x,
+            y=[row.get(key) for row in rows],
+            error_y={"array": errors, "thickness": 1, "width": 0} if known else None,
+            mode="lines+markers",
+            name=name,
+            yaxis=axis,
+            line={"color": COLOURS[number], "dash": "solid" if axis == "y" else "dot"},
+        )
+    fig.update_layout(yaxis2={"overlaying": "y", "side": "right", "title": "dimension", "rangemode": "tozero"})
+    return fig.update_xaxes(title="layer").update_yaxes(
+        title="share", rangemode="tozero", selector={"overlaying": None}
+    )

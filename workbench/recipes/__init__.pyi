@@ -63,6 +63,7 @@ from .features import (
     search_units_by_name as search_units_by_name,
     steer_units_by_name as steer_units_by_name,
 )
+from .geometry import geometry_by_name as geometry_by_name, spread_rows as spread_rows
 from .graph_exchange import export_graph as export_graph, import_graph as import_graph
 from .graphs import compare_by_name as compare_by_name, group_by_name as group_by_name, saved_groups as saved_groups
 from .paths import paths_by_name as paths_by_name, weights_by_name as weights_by_name

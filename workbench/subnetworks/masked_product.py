@@ -37,11 +37,12 @@ class MaskedProduct(torch.autograd.Function):
         if ctx.needs_input_grad[0]:
             to_x = gradient @ soft.to(weight.dtype).mul(weight)
         if ctx.needs_input_grad[2]:
-            to_weight = gradient.flatten(0, -2).T @ x.flatten(0, -2)
-            to_mask = to_weight.to(soft.dtype).mul_(weight)
+            # The small factor takes the temperature, so that no pass over the matrix is needed for it.
+            to_weight = (gradient.flatten(0, -2) * ctx.temperature).T @ x.flatten(0, -2)
+            to_mask = torch.mul(soft, to_weight).mul_(weight)
             if ctx.penalty:
-                to_mask.add_(ctx.penalty)
-            to_mask.mul_(soft).mul_(soft.neg_().add_(1)).mul_(ctx.temperature)
+                to_mask.add_(soft, alpha=ctx.penalty * ctx.temperature)
+            to_mask.addcmul_(to_mask, soft, value=-1)
         return to_x, None, to_mask, None, None, None
 
 

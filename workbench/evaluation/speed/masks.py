@@ -32,7 +32,8 @@ def bench_masks(config: MaskBenchConfig | None = None, progress: Progress | None
     config, progress = (config or MaskBenchConfig()).reduced(), progress or Silent()
     operands = Operands(config.seed, device_of(config))
     model = load_model(config.model, device=config.device, dtype=config.dtype, offline=config.offline, packed=False)
-    ids = operands.index(config.sequences, config.sequence_length, below=model.shape.d_vocab)
+    size = config.sequences, config.sequence_length
+    ids = (model.shape.d_vocab ** operands.uniform(*size)).long().clamp_max(model.shape.d_vocab - 1)
     plain = load_plain(config.model, dtype=config.dtype, offline=config.offline, progress=progress)
     learner = MaskLearner("benchmark", Masks(model), OwnBigrams(model), MaskConfig(penalty=1.0, settled=0))
     cases = (
@@ -108,6 +109,7 @@ def _drop(parameter: Tensor) -> None:
 
 
 _NOTES = (
+    "Tokens are drawn by Zipf's law, as text has them, which decides how many bigrams a step looks up.",
     f"{PLAIN}: Hugging Face's own module, next-token loss, gradients of all weights, no optimiser. {OURS}: the masked "
     "forward pass, the model's own bigrams as target (kept after the first look), backward, and Adam on every mask. "
     "Each mask moves as soon as its gradient is complete, so that one matrix's gradient exists at a time.",

@@ -9,6 +9,7 @@ import pytest
 
 from workbench.core import CircuitGraph, read_artifact
 from workbench.recipes import demo, demo_settings, report_by_name
+from workbench.report import WordsConfig, read_report
 from workbench.workspace import Workspace
 
 
@@ -81,8 +82,17 @@ def test_a_second_run_trains_nothing_and_finds_the_same(done):
 
 def test_a_report_by_name_in_markdown(done):
     place, _ = done
-    (path,) = report_by_name(place, "quick", ("markdown",))
-    assert "cap-north-korea" in path.read_text()
+    words = WordsConfig(title="Why Korea?", author="A. Colleague", confidence="moderate")
+    path, data = report_by_name(place, "quick", ("markdown", "json"), words=words)
+    text = path.read_text()
+    assert "cap-north-korea" in text
+    assert "# Why Korea?" in text
+    assert "Confidence: moderate" in text
+    told = read_report(data)
+    assert told.block("header").author == "A. Colleague"
+    assert told.block("reproduce").command.endswith(
+        "--title 'Why Korea?' --author 'A. Colleague' --confidence moderate"
+    )
 
 
 @pytest.mark.slow

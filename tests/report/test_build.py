@@ -4,7 +4,7 @@ import pytest
 import sample_study as study
 
 from workbench.core import Result
-from workbench.report import ReportConfig, circuit_report
+from workbench.report import ReportConfig, circuit_report, report_html, report_markdown
 from workbench.report.measured import agrees
 
 CREATED = ReportConfig(created="2026-01-02T03:04:05+00:00")
@@ -187,3 +187,44 @@ def test_each_prompt_gets_a_verdict(report):
     assert rows[0].passed is True
     assert rows[0].beats_untrained is True
     assert rows[0].untrained_frozen == pytest.approx(3.0)
+
+
+def test_sizes_of_removals_stand_beside_directions_of_the_same_norm(report, make_report):
+    graph = study.graph()
+    validation = study.validation(graph)
+    validation.tables["directions"] = [
+        {"set": "directions", "node": "n", "predicted": 0.2, "frozen": -0.4, "free": float("nan")},
+        {"set": "directions", "node": "m", "predicted": -0.4, "frozen": 0.1, "free": 0.3},
+    ]
+    sizes = {row.set: row for row in make_report(graph=graph, validation=validation).block("validation").sizes}
+    assert (sizes["directions"].predicted, sizes["directions"].frozen) == pytest.approx((0.3, 0.25))
+    assert (sizes["directions"].free, sizes["directions"].n) == (0.3, 2)
+    singles = [row.checked for row in report.block("validation").singles if row.set == "trained"]
+    assert sizes["trained"].frozen == pytest.approx(sum(abs(row.frozen) for row in singles) / len(singles))
+
+
+def test_the_group_effect_stands_beside_the_other_scores_in_every_form(make_report):
+    graph = study.graph()
+    graph = replace(graph, scores={**graph.scores, "group_effect": 0.4567, "group_random": 0.0123})
+    made = make_report(graph=graph, controls={"untrained": {"replacement": 0.5, "group_effect": 0.1234}})
+    for text in (report_html(made), report_markdown(made)):
+        assert "group effect" in text
+        assert "0.457" in text
+        assert "0.123" in text
+    assert "0.457" in next(limit.text for limit in made.block("limits").limits if limit.title == "Graph scores")
+    assert "Group effect:" not in report_html(make_report())
+
+
+def test_dictionaries_that_are_no_nodes_are_among_the_limits(make_report):
+    graph = study.graph()
+    details = {**graph.manifest.details, "no_nodes": {"mlp_out.3": "codes are no nodes: it has no linear reader"}}
+    manifest = graph.manifest.model_copy(update={"details": details})
+    limits = make_report(graph=replace(graph, manifest=manifest)).block("limits").limits
+    assert any("mlp_out.3: codes are no nodes" in limit.text for limit in limits)
+
+
+def test_an_author_s_finding_is_recorded_to_be_kept(make_report, config):
+    own = make_report(config.model_copy(update={"finding": "Mine."}))
+    assert own.block("header").finding == "Mine."
+    assert own.block("reproduce").settings["report"]["finding"] == "Mine."
+    assert "finding" not in make_report().block("reproduce").settings["report"]

@@ -17,6 +17,7 @@ SET_NAMES = {
     "trained": "trained features",
     "untrained": "untrained features",
     "random": "random active features",
+    "directions": "same norms along the errors",
 }
 
 

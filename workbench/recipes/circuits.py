@@ -1,6 +1,7 @@
 """Trace, validate and report by name: artifacts of a workspace in, artifacts of a workspace out."""
 
 import re
+import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from workbench.core import ArtifactError, CircuitGraph, ConfigError, Progress, R
 from workbench.dictionaries import DictionarySet
 from workbench.features import unit_effects
 from workbench.models import HookedModel, load_model
-from workbench.report import ReportConfig
+from workbench.report import ReportConfig, WordsConfig
 from workbench.workspace import Workspace
 
 from .dictionaries import find_dictionaries, load_controls
@@ -104,6 +105,7 @@ def report_by_name(
     offline: bool = False,
     progress: Progress | None = None,
     loader: Loader = load_model,
+    words: WordsConfig | None = None,
 ) -> list[Path]:
     """Write the report of a graph; what it still lacks (validation, contexts) is made first."""
     graph, model, members, folder = open_graph(place, name, device, offline, progress, loader)
@@ -127,7 +129,9 @@ def report_by_name(
     save_finding(finding, place)
     evaluation = find_evaluation(place, members)
     bench = Bench(model, members, load_controls(folder).get("untrained"), {}, scan, evaluation)
-    config = ReportConfig(command=f"workbench circuit report {name}", device=str(model.device))
+    said = (words or WordsConfig()).model_dump(exclude_defaults=True)
+    flags = "".join(f" --{key} {shlex.quote(text)}" for key, text in said.items())
+    config = ReportConfig(command=f"workbench circuit report {name}{flags}", device=str(model.device), **said)
     return list(write_finding(finding, bench, place, config, formats=formats).values())
 
 

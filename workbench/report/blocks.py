@@ -225,6 +225,16 @@ class Agreement(Config):
     values: dict[str, Number]
 
 
+class SizeRow(Config):
+    """Mean |change of the metric| in one set of single removals."""
+
+    set: str
+    n: int
+    predicted: Number = None
+    frozen: Number = None
+    free: Number = None
+
+
 class ExactCheck(Config):
     """A check where theory says that two numbers must agree."""
 
@@ -246,6 +256,7 @@ class ValidationBlock(Config):
     groups: tuple[GroupAblation, ...] = ()
     singles: tuple[SingleAblation, ...] = ()
     agreement: tuple[Agreement, ...] = ()
+    sizes: tuple[SizeRow, ...] = ()
     exact: tuple[ExactCheck, ...] = ()
     group_picture: str = ""
     single_picture: str = ""
@@ -312,8 +323,31 @@ class AppendixBlock(Config):
     changes: tuple[str, ...] = ()
 
 
+Cell = str | float | bool | None
+
+
+class NoteBlock(Config):
+    """One thing that an author put into a report: words, a picture, tokens, a table, where it came from."""
+
+    kind: Literal["note"] = "note"
+    title: str = ""
+    text: str = ""
+    picture: str = Field(default="", description="hash of an asset")
+    tokens: tuple[str, ...] = ()
+    values: tuple[Number, ...] = Field(default=(), description="one a token, or none at all")
+    columns: tuple[str, ...] = ()
+    rows: tuple[tuple[Cell, ...], ...] = ()
+    left_out: int = Field(default=0, description="rows of the table that are not shown")
+    notes: tuple[str, ...] = ()
+    partial: bool = False
+    address: str = Field(default="", description="of the page of the app that it was added from")
+    python: str = ""
+    source: str = Field(default="", description="content hash of the result or graph that it shows")
+
+
 Block = Annotated[
     HeaderBlock
+    | NoteBlock
     | BehaviourBlock
     | ValidationBlock
     | PromptsBlock

@@ -20,14 +20,19 @@ class Group(Config):
     rationale: str = ""
 
 
-class ReportConfig(Config):
-    """Words of the author and sizes of the rendering."""
+class WordsConfig(Config):
+    """The author's own words."""
 
-    title: str = Field(default="", description="empty: named after the metric and the prompt")
-    author: str = ""
+    title: str = Field(default="", description="heading; empty: named after the metric and the prompt")
+    author: str = Field(default="", description="who made the report")
     finding: str = Field(default="", description="one paragraph; empty: written from the group ablations")
     confidence: str = Field(default="", description="how sure the author is, in the author's words")
     notes: str = Field(default="", description="the author's own limits")
+
+
+class ReportConfig(WordsConfig):
+    """Words of the author and sizes of the rendering."""
+
     created: str = Field(default="", description="ISO time of the header; empty: now")
     device: str = "cpu"
     command: str = Field(default="", description="the command line that makes this report anew")

@@ -24,6 +24,7 @@ SECTIONS = {
     "limits": "Limits",
     "reproduce": "Reproduce",
     "appendix": "Appendix",
+    "note": "Note",
 }
 
 
@@ -71,7 +72,7 @@ def _templates() -> Environment:
         "token": visible,
         "legible": lambda text, limit=400: legible(str(text), limit),
         "safe_svg": Markup,
-        "words": _words,
+        "words": words,
         "plain_value": _plain_value,
     }
     environment.globals |= {
@@ -84,13 +85,14 @@ def _templates() -> Environment:
         "agreement_columns": lambda rows: [name for name in AGREEMENT if any(name in row.values for row in rows)],
         "layer_columns": lambda rows: [name for name in LAYER if any(name in row for row in rows)],
         "counted_kinds": lambda counts: list(dict.fromkeys(kind for row in counts for kind in row.nodes)),
-        "score_names": _score_names,
+        "score_names": score_names,
         "largest_effect": _largest_effect,
     }
     return environment
 
 
-def _words(key: str) -> str:
+def words(key: str) -> str:
+    """A score's or a setting's name for people."""
     return SHORT.get(key, key.replace("_", " "))
 
 
@@ -109,6 +111,10 @@ SHORT = {
     "ce_mean": "cross-entropy with every MLP at its mean",
     "ce_recovered_against_mean": "share of the loss recovered against the mean",
     "completeness_features": "completeness (features)",
+    "group_effect": "group effect",
+    "group_predicted": "group, predicted",
+    "group_measured": "group, measured",
+    "group_random": "random groups",
     "replacement_start_dropped": "replacement, start left out",
     "completeness_start_dropped": "completeness, start left out",
     "completeness_features_start_dropped": "completeness (features), start left out",
@@ -125,6 +131,7 @@ AGREEMENT = ("size_predicted", "r_frozen", "sign_frozen", "slope_frozen", "r_fre
 AGREEMENT += ("r_direct_frozen",)
 LAYER = ("layer", "site", "fvu", "fvu_low", "fvu_high", "fvu_affine", "fvu_untrained", "cosine", "l0", "dead_share")
 LAYER += ("dropped_share", "rows")
+GROUP_SCORES = ("group_effect", "group_predicted", "group_measured", "group_random")
 
 
 def _plain_value(value: Any) -> str:
@@ -141,10 +148,10 @@ def _level_class(value: float | None, largest: float) -> str:
     return f"{'p' if step > 0 else 'n'}{abs(step)}" if step else ""
 
 
-def _score_names(rows: Sequence[ScoreRow]) -> list[str]:
+def score_names(rows: Sequence[ScoreRow]) -> list[str]:
     """The scores worth a column; counts and the like stay in report.json."""
     stems = ("replacement", "completeness", "completeness_features")
-    order = [*stems, *(f"{stem}_start_dropped" for stem in stems)]
+    order = [*GROUP_SCORES, *stems, *(f"{stem}_start_dropped" for stem in stems)]
     found = [name for name in order if any(name in row.scores for row in rows)]
     return [name for name in found if not _repeats(name, rows)]
 

@@ -36,6 +36,7 @@ def find_limits(
         _diverged(validated, prompts),
         _reconstruction(evaluated),
         _scores(pictured),
+        _no_nodes(graph),
         _weights(graph),
         _left_out(pictured),
         _partial(graph, results),
@@ -134,7 +135,21 @@ def _scores(pictured: GraphBlock) -> Limit | None:
     if controls:
         text += f"The same score of controls: {', '.join(controls)}. "
     text += "A good score alone is no evidence: dictionaries that fail every intervention can score higher."
+    if (effect := rows[0].scores.get("group_effect")) is not None:
+        text += (
+            f" The group effect, {show(effect)} here, is measured on the model: it ranks trained above untrained, "
+            "shuffled and broken dictionaries where replacement and completeness do not."
+        )
     return Limit(title="Graph scores", text=text)
+
+
+def _no_nodes(graph: CircuitGraph) -> Limit | None:
+    """Dictionaries whose units could not be nodes."""
+    told = graph.manifest.details.get("no_nodes") or {}
+    if not told:
+        return None
+    text = "; ".join(f"{name}: {reason}" for name, reason in sorted(told.items()))
+    return Limit(title="Dictionaries that are no part of the graph", text=f"{text}. Their MLPs count as errors.")
 
 
 def _weights(graph: CircuitGraph) -> Limit | None:

@@ -12,9 +12,11 @@ from .blocks import (
     GroupsBlock,
     LimitsBlock,
     NodesBlock,
+    NoteBlock,
     PromptsBlock,
     ValidationBlock,
 )
+from .html import score_names, words
 from .report import Report
 
 SPECIAL = str.maketrans({c: f"\\{c}" for c in "\\`*_{}[]<>()#+!|$~"})
@@ -54,6 +56,7 @@ def report_markdown(report: Report) -> str:
         "groups": _groups,
         "evaluation": _evaluation,
         "limits": _limits,
+        "note": _note,
     }
     for block in report.blocks:
         if block.kind in writers:
@@ -62,6 +65,30 @@ def report_markdown(report: Report) -> str:
     if header:
         lines += [f"Report {header.report_id}, {header.created}, mech-workbench {header.tool_version}."]
     return "\n".join(lines) + "\n"
+
+
+def _note(block: NoteBlock, report: Report) -> list[str]:
+    lines = [f"## {escaped(block.title)}", ""]
+    for part in filter(str.strip, block.text.split("\n\n")):
+        lines += [escaped_long(part), ""]
+    lines += _picture(report, block.picture, block.title)
+    if block.tokens:
+        lines += [" ".join(map(_code, block.tokens)), ""]
+    if block.columns:
+        lines += _table(
+            [escaped(name) for name in block.columns], [[_cell(cell) for cell in row] for row in block.rows]
+        )
+    if block.left_out:
+        lines += [f"{block.left_out} further rows are in the workspace.", ""]
+    for note in block.notes:
+        lines += [escaped_long(note), ""]
+    return lines
+
+
+def _cell(cell: object) -> str:
+    if isinstance(cell, bool) or cell is None:
+        return "–" if cell is None else "✓" if cell else "✗"
+    return show(cell) if isinstance(cell, int | float) else escaped(str(cell))
 
 
 def _picture(report: Report, sha: str, alt: str) -> list[str]:
@@ -96,6 +123,12 @@ def _validation(block: ValidationBlock, report: Report) -> list[str]:
         names = [n for n in ("r_frozen", "sign_frozen", "r_free", "sign_free") if n in block.agreement[0].values]
         rows = [(row.set, row.band, str(row.n), *(show(row.values.get(n)) for n in names)) for row in block.agreement]
         lines += _table(["set", "layers", "n", *map(escaped, names)], [tuple(map(escaped, row)) for row in rows])
+    if block.sizes:
+        rows = [
+            (escaped(SET_NAMES.get(r.set, r.set)), *map(show, (r.n, r.predicted, r.frozen, r.free)))
+            for r in block.sizes
+        ]
+        lines += _table(["one removal, mean size", "n", "predicted", "frozen", "free"], rows)
     if block.exact:
         rows = [(escaped(r.name), show(r.largest), show(r.tolerance) + _mark(r.passed)) for r in block.exact]
         lines += _table(["check", "largest deviation", "tolerance"], rows)
@@ -115,9 +148,9 @@ def _graph(block: GraphBlock, report: Report) -> list[str]:
     lines = ["## Graph", "", *_picture(report, block.picture, f"circuit graph for {block.metric}")]
     counts = [(escaped(c.stage), show(sum(c.nodes.values())), show(c.edges)) for c in block.counts]
     lines += _table(["graph", "nodes", "edges"], counts)
-    names = ("replacement", "completeness")
+    names = score_names(block.scores)
     scores = [(escaped(row.set), *(show(row.scores.get(name)) for name in names)) for row in block.scores]
-    return lines + (_table(["scores", *names], scores) if scores else [])
+    return lines + (_table(["scores", *(escaped(words(name)) for name in names)], scores) if scores else [])
 
 
 def _nodes(block: NodesBlock, report: Report) -> list[str]:

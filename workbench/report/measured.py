@@ -23,6 +23,7 @@ from .blocks import (
     PromptRow,
     PromptsBlock,
     SingleAblation,
+    SizeRow,
     ValidationBlock,
 )
 from .config import ReportConfig
@@ -101,6 +102,7 @@ def validation_block(
         groups=tuple(groups),
         singles=tuple(singles),
         agreement=tuple(_bands(validation) or _agreement(singles)),
+        sizes=_sizes(validation),
         exact=tuple(exact),
         notes=validation.notes if validation else (),
         params=validation.to_json()["params"] if validation else {},
@@ -164,6 +166,21 @@ def _agreement(singles: Sequence[SingleAblation]) -> list[Agreement]:
             values[f"sign_{measure}"] = sum(x * y > 0 for x, y in pairs) / len(pairs) if pairs else None
         found.append(Agreement(set=name, n=len(rows), values=values))
     return found
+
+
+def _sizes(validation: Result | None) -> tuple[SizeRow, ...]:
+    """How much single removals move the metric, set by set, with the directions of the same norm as a control."""
+    tables = validation.tables if validation else {}
+    rows = [*tables.get("single", []), *tables.get("directions", [])]
+    found = []
+    for name in dict.fromkeys(row.get("set", "trained") for row in rows):
+        mine = [row for row in rows if row.get("set", "trained") == name]
+        means = {}
+        for key in ("predicted", "frozen", "free"):
+            known = [abs(value) for row in mine if (value := _number(row.get(key))) is not None]
+            means[key] = sum(known) / len(known) if known else None
+        found.append(SizeRow(set=str(name), n=len(mine), **means))
+    return tuple(found)
 
 
 def _bands(validation: Result | None) -> list[Agreement]:

@@ -34,7 +34,7 @@ def reproduce_block(
         settings["train"] = dictionaries.config
         if dictionaries.seed is not None:
             seeds["train"] = dictionaries.seed
-    settings["report"] = config.model_dump(mode="json", include=SIZES)
+    settings["report"] = config.model_dump(mode="json", include=SIZES | ({"finding"} if config.finding else set()))
     text = manifest.text or (dictionaries.text if dictionaries else None)
     return ReproduceBlock(
         prompt=graph.prompt,

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from workbench.circuits import TraceConfig, ValidateConfig
+from workbench.report import WordsConfig
 
 from .components import discover_command, patch_command
 from .flags import settings
@@ -88,8 +89,10 @@ def validate_command(
 
 
 @circuit_app.command("report")
+@settings(words=WordsConfig)
 def report_command(
     name: GraphArgument,
+    words: WordsConfig,
     formats: Annotated[list[str], typer.Option("--format", "-f", help="html, interactive, json, markdown or pdf.")] = [  # noqa: B006
         "html",
         "json",
@@ -104,7 +107,8 @@ def report_command(
     from workbench.workspace import Workspace
 
     with TerminalProgress() as progress:
-        paths = report_by_name(Workspace(workspace), name, tuple(formats), device, offline, progress)
+        place = Workspace(workspace)
+        paths = report_by_name(place, name, tuple(formats), device, offline, progress, words=words)
     if as_json:
         print_json([str(path) for path in paths])
     for path in paths:

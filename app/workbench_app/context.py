@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from workbench import recipes
 from workbench.core import nearest
 from workbench.workspace import Entry
 
@@ -76,7 +77,7 @@ def _dictionary() -> None:
     entries, found, wanted = state.workspace().list("dictionaries"), dictionary_entry(), focus().dictionary
     names = [entry.name for entry in entries]
     trouble = ""
-    if wanted and found is None:
+    if wanted and found is None and wanted != recipes.NEURONS:
         trouble = f"{wanted} is not in this workspace – {nearest(wanted, names, 'there are') or 'it has none'}"
     elif found is not None and found.problem:
         trouble = found.problem
@@ -84,6 +85,12 @@ def _dictionary() -> None:
         if not names:
             st.caption("This workspace has no dictionary yet.")
             st.code("workbench train --help", language="bash")
+        if "unit" in PAGES.get(st.session_state.get("page", ""), ()):
+            st.button(
+                f"{recipes.NEURONS} (the model's own)", key="chip_dictionary_own", width="stretch",
+                disabled=wanted == recipes.NEURONS, on_click=set_focus,
+                kwargs={"dictionary": recipes.NEURONS, "unit": None},
+            )  # fmt: skip
         for entry in entries[:12]:
             made_for = entry.manifest.model.id if entry.manifest and entry.manifest.model else "unknown model"
             st.button(

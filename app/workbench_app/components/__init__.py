@@ -149,12 +149,12 @@ def bars(
     _mount("bars", key, data, **({"picked": on_pick} if on_pick else {}))
 
 
-def examples(key: str, rows: Sequence[dict[str, Any]]) -> None:
-    """Text windows: rows with tokens, values (one a token), peak (a place), activation and source."""
-    data: dict[str, Any] = {"rows": list(rows)}
-    data["maximum"] = max((value for row in rows for value in row["values"]), default=1.0)
+def examples(key: str, rows: Sequence[dict[str, Any]], on_pick: Callable[[int], object] | None = None) -> None:
+    """Text windows: rows with tokens, values (one a token), peak (a place), activation and source; a click may act."""
+    data: dict[str, Any] = {"rows": list(rows), "clickable": on_pick is not None}
+    data["maximum"] = max((abs(value) for row in rows for value in row["values"]), default=1.0)
     data["id"] = hashlib.sha256(json.dumps(data).encode()).hexdigest()[:12]
-    _mount("examples", key, data)
+    _mount("examples", key, data, **({"picked": on_pick} if on_pick else {}))
 
 
 def heat(

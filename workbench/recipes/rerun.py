@@ -22,7 +22,7 @@ from workbench.data import PackConfig, open_text, pack
 from workbench.dictionaries import DictionarySet
 from workbench.evaluation import EvaluateConfig, evaluate
 from workbench.features import unit_effects
-from workbench.models import HookedModel
+from workbench.models import HookedModel, load_model
 from workbench.report import (
     AgreeConfig,
     Report,
@@ -35,7 +35,7 @@ from workbench.report import (
 )
 from workbench.workspace import Workspace
 
-from .circuits import model_of
+from .circuits import Loader, model_of
 from .demo import draw_sequences
 from .dictionaries import find_dictionaries, load_controls
 from .saved import find_evaluation, find_scan
@@ -63,6 +63,7 @@ def rerun_report(
     device: str = "auto",
     offline: bool = False,
     progress: Progress | None = None,
+    loader: Loader = load_model,
 ) -> Rerun:
     """Trace, prune, check, remove and evaluate again with the settings that a report.json records.
 
@@ -83,7 +84,7 @@ def rerun_report(
     if told is None or not told.dictionaries:
         raise ArtifactError(f"the report {path} does not say how it was made", hint="it has no reproduce block")
     members, folder = _dictionaries(place, told)
-    model = model_of(members, device, offline, progress)
+    model = model_of(members, device, offline, progress, loader)
     if told.model is not None and told.model.weight_hash != model.ref.weight_hash:
         found = f"recorded {told.model.weight_hash[:12]}, found {model.ref.weight_hash[:12]}"
         raise ArtifactError(f"the report was made with other weights of {told.model.id}", found)

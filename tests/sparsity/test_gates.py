@@ -79,7 +79,8 @@ def test_gradients_pass_through_kept_neurons_only():
     rows = ROWS.clone().requires_grad_()
     codes = NeuronGate(0, "top-k", 2).encode({POST: rows})
     NeuronGate(0, "top-k", 2).decode(codes)[POST].sum().backward()
-    assert rows.grad is not None and rows.grad.tolist() == [[1, 0, 0, 1], [0, 0, 1, 1]]
+    assert rows.grad is not None
+    assert rows.grad.tolist() == [[1, 0, 0, 1], [0, 0, 1, 1]]
 
 
 def test_norms_are_those_of_what_neurons_write():

@@ -68,7 +68,7 @@ def read_shape(bridge: Any) -> ModelShape:
         n_kv_heads=int(getattr(cfg, "n_key_value_heads", None) or cfg.n_heads),
         d_model=int(cfg.d_model),
         d_head=int(cfg.d_head),
-        d_mlp=int(cfg.d_mlp or 0),
+        d_mlp=int(_first(config, "ffn_dim") or cfg.d_mlp or 0),  # of an OPT the bridge assumes 4 * d_model
         d_vocab=int(config.vocab_size),
         n_ctx=int(cfg.n_ctx),
         gated="gate" in dict(parts["mlp"].named_children()) if "mlp" in parts else False,

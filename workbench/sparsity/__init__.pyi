@@ -12,6 +12,7 @@ from .choices import (
     TokenNeurons as TokenNeurons,
     TokenOracle as TokenOracle,
     hidden_of as hidden_of,
+    rows_of as rows_of,
 )
 from .concentration import (
     coordinates_for as coordinates_for,
@@ -37,3 +38,7 @@ from .gates import (
     output_norms as output_norms,
 )
 from .inference import SparseModel as SparseModel
+from .profile import count_text as count_text, firing_limits as firing_limits, profile as profile
+from .profile_config import ProfileConfig as ProfileConfig
+from .sequences import activation_flow as activation_flow
+from .stream import NeuronCounts as NeuronCounts, OutlierCounts as OutlierCounts, stream as stream

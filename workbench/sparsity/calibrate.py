@@ -127,7 +127,8 @@ class Calibration:
     def __init__(self, model: HookedModel, samples: Sequence[NeuronSample], rule: Rule, seed: int = 0) -> None:
         if not samples:
             raise ConfigError("there is no layer to calibrate")
-        self.samples, self.rule, self._own = list(samples), rule, OWN_ALLOCATION[rule]
+        self.samples, self.rule = list(samples), rule
+        self._own: Allocation = OWN_ALLOCATION[rule]
         self._gates = [neuron_gate(model, sample.layer, rule, 0.0, seed) for sample in samples]
         self._scores = [
             gate.score(sample.inputs).flatten().sort().values for gate, sample in zip(self._gates, samples, strict=True)

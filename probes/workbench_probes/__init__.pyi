@@ -4,8 +4,16 @@ from .geometry import geometry as geometry
 from .geometry_config import GeometryConfig as GeometryConfig
 from .heads import head_scores as head_scores
 from .lens import Readout as Readout, logit_lens as logit_lens, readout as readout
+from .lens_comparison import compare_lenses as compare_lenses
 from .probe_config import ProbeConfig as ProbeConfig
 from .probing import probe_sites as probe_sites
 from .progress import NotebookProgress as NotebookProgress
 from .prompt import prompt_heads as prompt_heads, prompt_lens as prompt_lens
 from .representation_pairs import Similarity as Similarity, similarity as similarity
+from .tuned_lens import (
+    TunedLens as TunedLens,
+    lens_sites as lens_sites,
+    load_tuned_lens as load_tuned_lens,
+    train_lens as train_lens,
+)
+from .tuned_lens_config import LensConfig as LensConfig

@@ -63,7 +63,7 @@ def test_isotropic_rows_and_a_dominant_direction():
     plain, stretched = gaussian(2000, d), gaussian(2000, d)
     stretched[:, 0] *= 50
     rows = {Site("resid_post", 0): plain, Site("resid_post", 1): stretched, Site("resid_post", 2): plain @ rotation(d)}
-    result = geometry(rows, GeometryConfig(rows=1500, neighbours=5, pair_rows=200))
+    result = geometry(rows, GeometryConfig(rows=1500, neighbours=5, pair_rows=200, all_pairs=True))
     isotropic, dominated, _ = result.tables["sites"]
     assert isotropic["anisotropy"] == pytest.approx(1 / d, rel=0.3)
     assert isotropic["participation"] == pytest.approx(d, rel=0.1)

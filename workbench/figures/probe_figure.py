@@ -100,3 +100,14 @@ def geometry(result: Result) -> go.Figure:
     return fig.update_xaxes(title="layer").update_yaxes(
         title="share", rangemode="tozero", selector={"overlaying": None}
     )
+
+
+@register("figure", "lenses")
+def lenses(result: Result) -> go.Figure:
+    """KL to the model's prediction by layer, logit lens and tuned lens."""
+    rows = result.tables.get("lenses", [])
+    fig = figure()
+    for number, name in enumerate(("logit", "tuned")):
+        band(fig, rows, [row["layer"] for row in rows], name, f"{name} lens", number)
+    fig.update_xaxes(title="layer")
+    return fig.update_yaxes(title="KL to the model's prediction (nats)", rangemode="tozero")

@@ -4,6 +4,7 @@ from .automaton_runs import AutomatonRun as AutomatonRun, automaton_runs as auto
 from .bigram_config import BodyConfig as BodyConfig
 from .bigrams import (
     evaluate_bigram as evaluate_bigram,
+    import_bigram as import_bigram,
     judge_subnetwork as judge_subnetwork,
     open_subnetwork as open_subnetwork,
     train_bigram as train_bigram,
@@ -35,6 +36,8 @@ from .component_settings import DEFAULT_SCORERS as DEFAULT_SCORERS, SCORERS as S
 from .components import discover_by_name as discover_by_name, patch_by_name as patch_by_name
 from .continual import continual_by_name as continual_by_name, topic_rows as topic_rows
 from .continual_config import TopicRowsConfig as TopicRowsConfig
+from .core_neurons import MEASURES as MEASURES, core_by_name as core_by_name, measure_core as measure_core
+from .convergence import converge_by_name as converge_by_name
 from .demo import DemoConfig as DemoConfig, DemoOutcome as DemoOutcome, demo as demo, demo_settings as demo_settings
 from .dictionaries import (
     find_dictionaries as find_dictionaries,
@@ -66,8 +69,8 @@ from .features import (
 from .geometry import geometry_by_name as geometry_by_name, spread_rows as spread_rows
 from .graph_exchange import export_graph as export_graph, import_graph as import_graph
 from .graphs import compare_by_name as compare_by_name, group_by_name as group_by_name, saved_groups as saved_groups
-from .paths import paths_by_name as paths_by_name, weights_by_name as weights_by_name
 from .lens import lens_by_name as lens_by_name
+from .paths import paths_by_name as paths_by_name, weights_by_name as weights_by_name
 from .probe import Probed as Probed, probe_by_name as probe_by_name, side_effects as side_effects
 from .probe_config import SideEffectsConfig as SideEffectsConfig, TextRowsConfig as TextRowsConfig
 from .reproduce import Reproduction as Reproduction, reproduce as reproduce
@@ -80,6 +83,7 @@ from .score_ranking import (
     spoiled_sets as spoiled_sets,
 )
 from .score_ranking_config import ScoreRankingConfig as ScoreRankingConfig
+from .sparsity import dial_by_name as dial_by_name, profile_by_name as profile_by_name
 from .steered import Steered as Steered, open_steered as open_steered
 from .study import (
     Bench as Bench,

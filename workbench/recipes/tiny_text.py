@@ -26,7 +26,7 @@ class TinyTextConfig(Config):
     vocabulary: int = Field(default=1024, ge=300, description="tokens of the byte-pair vocabulary")
     sequence_length: int = Field(default=64, ge=8, le=128, description="tokens in a sequence")
     batch_sequences: int = Field(default=32, ge=1, description="sequences in a step")
-    passes: int = Field(default=3, ge=1, description="passes over the text")
+    passes: int = Field(default=2, ge=1, description="passes over the text")
     lr: float = Field(default=4e-3, gt=0, description="largest learning rate (a rise, then a linear fall)")
     autocast: bool = Field(default=False, description="multiply in bfloat16")
     seed: int = Field(default=0, ge=0, description="seed of weights and order")
@@ -35,10 +35,12 @@ class TinyTextConfig(Config):
 def train_tiny_text(
     folder: Path, run: Path, config: TinyTextConfig | None = None, progress: Progress | None = None
 ) -> dict[str, float]:
-    """Train, or go on in `run`; once finished, write the model to `folder` in the Hugging Face layout, in float16.
+    """Train, or go on in `run`, and write the model to `folder` in the Hugging Face layout, in float16.
+
+    What was cut short is written as it stands, and its manifest says so.
 
     Returns:
-        Cross-entropy in nats a token, on the last chunk and held out (none while training was cut short).
+        Cross-entropy in nats a token, on the last chunk and held out.
     """
     config, progress = config or TinyTextConfig(), progress or Silent()
     corpus = open_text(config.text, progress=progress)
@@ -63,12 +65,12 @@ def train_tiny_text(
     module = LanguageModule(hooked, trains="model", autocast=config.autocast)
     trained = fit_language(module, rows, run, settings, progress, name="next token")
     found = {"loss": trained.metrics[-1]["loss"], "tokens": float(trained.metrics[-1]["tokens"])}
-    if trained.partial:
-        return found
     found["heldout_loss"] = _heldout_loss(module, text.split("heldout"), config.batch_sequences)
     model = new_tiny_text(tokenizer.vocab_size, sizes, config.seed)
     model.load_state_dict(hugging_face_state(hooked, trained.weights))
-    manifest = tiny_text_manifest(text.ref, config.model_dump(mode="json"), {"trained_here": True, **found})
+    details = {"trained_here": True, "trained_tokens_of": rows.total_rows * config.sequence_length, **found}
+    manifest = tiny_text_manifest(text.ref, config.model_dump(mode="json"), details)
+    manifest = manifest.model_copy(update={"partial": trained.partial})
     write_artifact(folder, manifest, fill=lambda staging: save_tiny(model.half(), tokenizer, staging))
     return found
 

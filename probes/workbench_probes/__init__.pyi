@@ -1,3 +1,5 @@
+from .convergent import convergence as convergence
+from .convergent_config import ConvergentConfig as ConvergentConfig
 from .direction import FittedProbe as FittedProbe, nearest_features as nearest_features, read_probe as read_probe
 from .examples import Examples as Examples
 from .geometry import geometry as geometry
@@ -9,6 +11,13 @@ from .probe_config import ProbeConfig as ProbeConfig
 from .probing import probe_sites as probe_sites
 from .progress import NotebookProgress as NotebookProgress
 from .prompt import prompt_heads as prompt_heads, prompt_lens as prompt_lens
+from .regression import (
+    Predictor as Predictor,
+    reference_predictors as reference_predictors,
+    ridge as ridge,
+    squared_difference as squared_difference,
+    weight_difference as weight_difference,
+)
 from .representation_pairs import Similarity as Similarity, similarity as similarity
 from .tuned_lens import (
     TunedLens as TunedLens,

@@ -111,3 +111,14 @@ def lenses(result: Result) -> go.Figure:
         band(fig, rows, [row["layer"] for row in rows], name, f"{name} lens", number)
     fig.update_xaxes(title="layer")
     return fig.update_yaxes(title="KL to the model's prediction (nats)", rangemode="tozero")
+
+
+@register("figure", "convergence")
+def convergence(result: Result) -> go.Figure:
+    """Correlation of matched units, best first: one to one, and of each unit's best partner; the null as a line."""
+    rows = result.tables.get("pairs", [])
+    fig = figure()
+    for key, name in (("correlation", "one to one"), ("best_correlation", "best partner, repeats allowed")):
+        fig.add_scatter(y=sorted((row[key] for row in rows), reverse=True), mode="lines", name=name)
+    fig.add_hline(y=result.scalars.get("null", 0.0), line_dash="dash", annotation_text="null")
+    return fig.update_xaxes(title="units, best matched first").update_yaxes(title="correlation")

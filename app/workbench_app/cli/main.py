@@ -24,6 +24,7 @@ from .circuit_units import units_command
 from .codebook import codebook_app
 from .codes import search_command, steer_command
 from .continual import continual_command
+from .converge import converge_command
 from .demo import demo_command
 from .doctor import doctor_command
 from .evaluate import evaluate_command
@@ -57,6 +58,7 @@ app.command("evaluate")(evaluate_command)
 app.command("probe")(probe_command)
 app.command("geometry")(geometry_command)
 app.command("lens")(lens_command)
+app.command("converge")(converge_command)
 app.command("reproduce")(reproduce_command)
 app.command("import")(import_command)
 app.command("export")(export_command)

@@ -26,6 +26,14 @@ from .planted_circuits import (
 )
 from .planted_programs import PROGRAMS as PROGRAMS, planted_prompts as planted_prompts
 from .products import Product as Product
+from .program import ProgramTransformer as ProgramTransformer
+from .program_config import ProgramConfig as ProgramConfig
+from .program_source import (
+    discretise as discretise,
+    program_source as program_source,
+    run_source as run_source,
+)
+from .regression import RegressionTransformer as RegressionTransformer
 from .relu import (
     ReluModelConfig as ReluModelConfig,
     character_tokenizer as character_tokenizer,

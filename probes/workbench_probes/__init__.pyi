@@ -26,10 +26,3 @@ from .tuned_lens import (
     train_lens as train_lens,
 )
 from .tuned_lens_config import LensConfig as LensConfig
-from .regression import (
-    Predictor as Predictor,
-    reference_predictors as reference_predictors,
-    ridge as ridge,
-    squared_difference as squared_difference,
-    weight_difference as weight_difference,
-)

@@ -37,6 +37,7 @@ from .continual import continual as continual
 from .continual_config import ContinualConfig as ContinualConfig
 from .dial import dial as dial, mlp_arithmetic as mlp_arithmetic
 from .dial_config import DialConfig as DialConfig
+from .effect_features import effect_features as effect_features
 from .evaluate import Judged as Judged, evaluate as evaluate, evaluate_sets as evaluate_sets
 from .matching import (
     Matching as Matching,

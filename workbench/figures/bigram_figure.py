@@ -91,3 +91,19 @@ def _value(row: dict[str, Any] | None) -> float | None:
 
 def _count(row: dict[str, Any] | None) -> str:
     return "" if row is None else f"{row['kept']:,} of {row['entries']:,}"
+
+
+@register("figure", "bigram features")
+def bigram_features(result: Result) -> go.Figure:
+    """What features and the affine part write along the effect of a subnetwork, dictionary by dictionary."""
+    rows = result.tables.get("effects", [])
+    fig = figure(barmode="group")
+    for number, key in enumerate(("features", "affine", "written")):
+        fig.add_bar(
+            x=[plain(f"{row['dictionary']}, {row['mask']}") for row in rows],
+            y=[row[key] for row in rows],
+            error_y=_error(rows, key),
+            name={"written": "the MLP itself"}.get(key, key),
+            marker_color=COLOURS[number],
+        )
+    return fig.update_yaxes(title="along the effect, in its squares")

@@ -3,9 +3,12 @@ from .automaton_artifact import open_run as open_run, save_run as save_run
 from .automaton_runs import AutomatonRun as AutomatonRun, automaton_runs as automaton_runs
 from .bigram_config import BodyConfig as BodyConfig
 from .bigrams import (
+    FOLDER as FOLDER,
     evaluate_bigram as evaluate_bigram,
+    features_of_bigram as features_of_bigram,
     import_bigram as import_bigram,
     judge_subnetwork as judge_subnetwork,
+    mask_shelf as mask_shelf,
     open_subnetwork as open_subnetwork,
     train_bigram as train_bigram,
     train_subnetwork as train_subnetwork,

@@ -9,7 +9,7 @@ from .bigram_config import BodyConfig
 MODEL, TEXT, LENGTH = "tiny-wikipedia", "wikipedia-sample", 64
 GRID = (0.0, 0.3, 3.0, 30.0)
 """Weights of the penalty; the paper's are 0 to 1000, for a hundred and more times as many weights."""
-STEPS = MaskConfig(steps=150, batch_sequences=16, lr=5e-3, temperature=100.0, chunk_steps=10)
+STEPS = MaskConfig(steps=200, batch_sequences=16, lr=1e-2, temperature=200.0, chunk_steps=10)
 """How every mask is trained."""
 
 

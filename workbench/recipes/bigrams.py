@@ -1,6 +1,7 @@
 """Bigram subnetworks by name: train a mask, judge it beside its controls."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,8 @@ from torch import Tensor
 
 from workbench.core import ArtifactError, Progress, Result, Silent, read_artifact
 from workbench.data import PackConfig, PackedText
-from workbench.evaluation import BigramEvalConfig
+from workbench.dictionaries import load_dictionaries
+from workbench.evaluation import BigramEvalConfig, effect_features
 from workbench.exchange import read_weight_masks
 from workbench.models import HookedModel
 from workbench.subnetworks import (
@@ -148,8 +150,15 @@ def open_subnetwork(place: Workspace, name: str) -> Subnetwork:
     Raises:
         ArtifactError: there is none.
     """
-    path = Path(name) if "/" in name else place.path_of(FOLDER, name)
-    return Subnetwork.load(path)
+    return Subnetwork.load(_path(place, name))
+
+
+def _path(place: Workspace, name: str) -> Path:
+    return Path(name) if "/" in name else place.path_of(FOLDER, name)
+
+
+def _hash(place: Workspace, name: str) -> str:
+    return read_artifact(_path(place, name)).manifest.content_hash
 
 
 def evaluate_bigram(
@@ -181,7 +190,36 @@ def evaluate_bigram(
         dtype=dtype or subnetwork.model.dtype, offline=offline, progress=progress,
     )  # fmt: skip
     result = judge_subnetwork(hooked, packed, subnetwork, config or BigramEvalConfig(), other, progress)
-    result.save(place.path_of("results", f"{name}-bigrams"))
+    result = replace(result, inputs={**result.inputs, "subnetwork": _hash(place, name)})
+    result.save(place.path_of("results", f"{Path(name).name}-bigrams"))
+    return result
+
+
+def features_of_bigram(
+    place: Workspace,
+    name: str,
+    dictionaries: str,
+    config: BigramEvalConfig | None = None,
+    *,
+    device: str = "auto",
+    offline: bool = False,
+    progress: Progress | None = None,
+) -> Result:
+    """Through which features of a workspace's dictionaries a subnetwork's effect runs; saved as results/NAME-features.
+
+    Raises:
+        ArtifactError: no such subnetwork or dictionaries. SiteError: a dictionary writes no mlp_out.
+    """
+    subnetwork, progress = open_subnetwork(place, name), progress or Silent()
+    if subnetwork.model is None or "text" not in subnetwork.details:
+        raise ArtifactError(f"{name} does not say of which model and text it is")
+    members = load_dictionaries(place.path_of("dictionaries", dictionaries))
+    hooked, packed = open_subject(
+        subnetwork.model.id, subnetwork.details["text"]["id"], pack_of(place, name), device=device,
+        dtype=subnetwork.model.dtype, offline=offline, progress=progress,
+    )  # fmt: skip
+    result = effect_features(hooked, subnetwork, members, packed.split("heldout"), config or BigramEvalConfig())
+    result.save(place.path_of("results", f"{Path(name).name}-features"))
     return result
 
 
@@ -200,8 +238,7 @@ def import_bigram(place: Workspace, path: Path, name: str, model: HookedModel) -
 
 def pack_of(place: Workspace, name: str) -> PackConfig:
     """How the text of a subnetwork was packed."""
-    path = Path(name) if "/" in name else place.path_of(FOLDER, name)
-    return PackConfig.parse(read_artifact(path).manifest.config.get("pack", {"sequence_length": 64}))
+    return PackConfig.parse(read_artifact(_path(place, name)).manifest.config.get("pack", {"sequence_length": 64}))
 
 
 def judge_subnetwork(
@@ -224,3 +261,16 @@ def judge_subnetwork(
 
 def _is_full(about: Mapping[str, Any]) -> bool:
     return about.get("target", {}).get("target") == "full"
+
+
+def mask_shelf(place: Workspace) -> tuple[list[str], dict[str, Result]]:
+    """Names of the masks of a workspace, newest first, and the saved judgements that are of these very masks."""
+    names = [entry.name for entry in place.list(FOLDER)]
+    found = {}
+    for name in names:
+        path = place.path_of("results", f"{name}-bigrams")
+        if path.is_dir():
+            result = Result.load(path)
+            if result.inputs.get("subnetwork") == _hash(place, name):
+                found[name] = result
+    return names, found

@@ -43,7 +43,7 @@ CONTROLS = (
         "random body": 0.965,
         "embeddings only": 0.305,
     },
-    {"model": "Pythia 1B (paper)", "random body and embeddings": 0.896, "random body": 0.986, "embeddings only": 0.628},
+    {"model": "Pythia 1B", "random body and embeddings": 0.896, "random body": 0.986, "embeddings only": 0.628},
 )
 OVERLAP = (
     {"model": "Pythia 160M (paper)", "bigram_share": 0.0852, "optimal_share": 0.133, "ratio": 3.81, "contained": 0.614},
@@ -89,6 +89,7 @@ def reproduce_bigram(folder: Path, config: ReproduceConfig, progress: Progress) 
     tables["paper"] = [row._asdict() for row in PAPER]
     judged = judge_subnetwork(model, text, masks[chosen], wanted, masks.get("optimal"), progress)
     tables["controls"] = _controls(model, text, target, masks, wanted)
+    tables["controls of the paper"] = list(CONTROLS)
     for name in ("answers", "removed", "bands", "blocks", "rotation", "examples"):
         tables[name] = judged.tables[name]
     tables["overlap"] = [{"model": MODEL, **row} for row in judged.tables.get("overlap", [])] + list(OVERLAP)
@@ -140,9 +141,9 @@ def penalties(
     """r and what is kept, over the weights of the penalty; first the full model."""
     held = spread_over(text.split("heldout"), config.sequences)
     positions = find_positions(model, target, held, config)
-    rows = [
-        {"mask": "full model", "kept_share": 1.0, **compare(positions, answers(model, target, held, config), config)}
-    ]
+    whole = compare(positions, answers(model, target, held, config), config)
+    places = dict.fromkeys(("share_in_mlps", "share_in_first_mlp"))
+    rows = [{"mask": "full model", "lambda": None, "kept_share": 1.0, "kept": None, **places, **whole}]
     for run in mask_runs():
         if run.name in masks and run.name.startswith("lambda"):
             own = masks[run.name]
@@ -161,7 +162,7 @@ def penalties(
 
 def selected(rows: list[dict[str, Any]]) -> str:
     """The mask with the largest penalty whose r is within `WITHIN` of that of the mask without a penalty."""
-    grid = [row for row in rows if "lambda" in row]
+    grid = [row for row in rows if row.get("lambda") is not None]
     near = [row for row in grid if row["r"] >= grid[0]["r"] - WITHIN]
     return max(near, key=lambda row: row["lambda"])["mask"]
 
@@ -177,7 +178,7 @@ def _controls(
             weights = masks[run.name].weights(model, body_weights(model, run.body))
             found = compare(positions, answers(model, target, held, config, weights), config)
             rows.append({"control": run.name, "kept_share": masks[run.name].share, **found})
-    return [*rows, *({"control": "paper", **row} for row in CONTROLS)]
+    return rows
 
 
 _NOTES = (

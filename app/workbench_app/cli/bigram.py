@@ -111,3 +111,31 @@ def show_bigram_command(
         return
     print_table([{"what": key, "is": value} for key, value in details.items()], title=name)
     print_table(subnetwork.table(), title="where it lives")
+
+
+@bigram_app.command("features")
+@settings(config=BigramEvalConfig)
+def bigram_features_command(
+    name: NameArgument,
+    config: BigramEvalConfig,
+    dictionary: Annotated[str, typer.Option("--dictionary", "-d", help="Transcoders of the workspace, by name.")],
+    device: DeviceOption = "auto",
+    offline: OfflineOption = False,
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say through which transcoder features or codes the effect of a subnetwork runs."""
+    from workbench.recipes import features_of_bigram
+    from workbench.workspace import Workspace
+
+    with TerminalProgress() as progress:
+        result = features_of_bigram(
+            Workspace(workspace), name, dictionary, config, device=device, offline=offline, progress=progress
+        )
+    if as_json:
+        print_json(result.to_json())
+        return
+    for title, rows in result.tables.items():
+        print_table(rows, title=title)
+    for line in result.notes:
+        note(line)

@@ -30,7 +30,13 @@ provide(
     "workbench.evaluation.planted_bench",
     "workbench.evaluation.planted_circuits",
 )
-provide("reproduction", "workbench.recipes.reproduce_codebooks", "workbench.recipes.reproduce_bigram")
+provide(
+    "reproduction",
+    "workbench.recipes.reproduce_codebooks",
+    "workbench.recipes.reproduce_bigram",
+    "workbench.recipes.core_neurons",
+    "workbench.recipes.reproduce_lazy_neuron",
+)
 provide("kernel benchmark", "workbench.evaluation.speed.operations")
 
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -65,7 +65,7 @@ def gather_mlp(
             check_range(index, len(w_in))
         with torch.no_grad():
             return gather_mlp_reference(x, neurons, index, activation)
-    out = neuron_operations(chosen).gather_mlp(_wide(x), _readable(neurons), _int64(index), activation)
+    out = neuron_operations(chosen).gather_mlp(_wide(x), readable(neurons), _int64(index), activation)
     return out if out.dtype == x.dtype else out.to(x.dtype)
 
 
@@ -102,7 +102,7 @@ def topk_mlp(
     if chosen == "reference" or 0 in (*x.shape, *w_out.shape):
         with torch.no_grad():
             return topk_mlp_reference(x, neurons, k, activation)
-    out, index = neuron_operations(chosen).topk_mlp(_wide(x), _readable(neurons), k, activation)
+    out, index = neuron_operations(chosen).topk_mlp(_wide(x), readable(neurons), k, activation)
     return (out if out.dtype == x.dtype else out.to(x.dtype)), index
 
 
@@ -119,7 +119,7 @@ def slice_mlp(neurons: Neurons, index: Int[Tensor, " j"]) -> Neurons:
     return neurons.rows(index.long())
 
 
-def _readable(neurons: Neurons) -> Neurons:
+def readable(neurons: Neurons) -> Neurons:
     """As the kernels read it: float32 or bfloat16, contiguous. Calls of PyTorch that change nothing are left out.
 
     For one token and a small model they would take as long as the work.

@@ -37,6 +37,16 @@ from .continual import continual as continual
 from .continual_config import ContinualConfig as ContinualConfig
 from .dial import dial as dial, mlp_arithmetic as mlp_arithmetic
 from .dial_config import DialConfig as DialConfig
+from .core_clusters import CoreClusters as CoreClusters, similarity_guided as similarity_guided
+from .core_config import (
+    CoreClustersConfig as CoreClustersConfig,
+    CoreLossConfig as CoreLossConfig,
+    CoreSimilarityConfig as CoreSimilarityConfig,
+    CoreStabilityConfig as CoreStabilityConfig,
+)
+from .core_loss import core_loss as core_loss, smallest_share as smallest_share
+from .core_similarity import core_similarity as core_similarity
+from .core_stability import core_stability as core_stability
 from .effect_features import effect_features as effect_features
 from .evaluate import Judged as Judged, evaluate as evaluate, evaluate_sets as evaluate_sets
 from .matching import (

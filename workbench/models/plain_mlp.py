@@ -1,13 +1,14 @@
 """The neurons of Hugging Face MLPs whose whole arithmetic is known."""
 
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from torch import Tensor, nn
 
 from sparse_kernels import Neurons
 from workbench.core import ModelError
 
-_ACTIVATIONS = {
+Activation = Literal["silu", "gelu", "gelu_tanh", "relu"]
+_ACTIVATIONS: dict[str, Activation] = {
     "relu": "relu",
     "silu": "silu",
     "swish": "silu",
@@ -24,7 +25,7 @@ class PlainMlp(NamedTuple):
 
     module: nn.Module
     neurons: Neurons
-    activation: str
+    activation: Activation
 
 
 def read_mlp(module: Any, config: Any) -> PlainMlp:

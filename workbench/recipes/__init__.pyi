@@ -41,7 +41,6 @@ from .continual import continual_by_name as continual_by_name, topic_rows as top
 from .continual_config import TopicRowsConfig as TopicRowsConfig
 from .core_neurons import MEASURES as MEASURES, core_by_name as core_by_name, measure_core as measure_core
 from .convergence import converge_by_name as converge_by_name
-from .convergence import converge_by_name as converge_by_name
 from .demo import DemoConfig as DemoConfig, DemoOutcome as DemoOutcome, demo as demo, demo_settings as demo_settings
 from .dictionaries import (
     find_dictionaries as find_dictionaries,

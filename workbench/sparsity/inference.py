@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from workbench.models import PlainDecoder, PlainMlp, PlainModel, Sampler, Sampling
 
-from .choices import Choice, FixedCore, TokenNeurons, hidden_of, project, weight_bytes
+from .choices import Choice, FixedCore, TokenNeurons, hidden_of, project, rows_of, weight_bytes
 from .core_neurons import Core, CoreCounter
 
 Watch = Callable[[Float[Tensor, "n m"]], None]
@@ -57,6 +57,7 @@ class SparseModel:
         self.neurons = len(self.mlps[0].neurons.w_in)
         self._modules = [SparseMlp(mlp) for mlp in self.mlps]
         self._decoder: PlainDecoder | None = None
+        self._by_row: list[PlainMlp] | None = None
 
     @contextmanager
     def sparse(self) -> Iterator["SparseModel"]:
@@ -116,7 +117,9 @@ class SparseModel:
 
     def by_token(self, density: float) -> list[Choice]:
         """Every token's own neurons by the gate."""
-        return [TokenNeurons(mlp, density) for mlp in self.mlps]
+        if self._by_row is None:
+            self._by_row = [rows_of(mlp) for mlp in self.mlps]
+        return [TokenNeurons(mlp, density) for mlp in self._by_row]
 
     @property
     def mlp_bytes(self) -> int:

@@ -143,6 +143,11 @@ def _layer_needs_guard() -> bool:
         return True
 
 
+def forked() -> bool:
+    """Whether this process was forked from one: then it starts no threads."""
+    return _forked
+
+
 def _after_fork() -> None:
     global _forked
     _forked = True

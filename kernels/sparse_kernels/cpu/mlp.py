@@ -11,7 +11,7 @@ MANY = 16
 """Rows from which dense products on a copy of the shared neurons beat reading the neurons in place."""
 SHARE, MOST_SHARES = 64, 32
 """Neurons that a share has at least, and shares at most."""
-_ACTIVATIONS = ("relu", "silu", "gelu", "gelu_tanh")
+ACTIVATIONS = ("relu", "silu", "gelu", "gelu_tanh")
 _NONE = np.empty(0, np.float32)
 
 
@@ -24,9 +24,9 @@ def gather_mlp(x: Tensor, neurons: Neurons, index: Tensor, activation: str) -> T
             return dense_mlp(x, neurons.rows(index), activation).float()
     out = torch.empty(n, e)
     hidden = np.empty((n, j), np.float32)
-    partial = np.empty((_shares(j), n, e), np.float32)
+    partial = np.empty((shares_of(j), n, e), np.float32)
     rows = index.numpy() if index.ndim == 2 else index.numpy()[None]
-    operands = (x.numpy(), *_arrays(neurons), rows, _ACTIVATIONS.index(activation), hidden, partial, out.numpy())
+    operands = (x.numpy(), *_arrays(neurons), rows, ACTIVATIONS.index(activation), hidden, partial, out.numpy())
     if not _run("gather_mlp", operands):
         check_range(index, len(neurons.w_in))
     return out
@@ -39,9 +39,9 @@ def topk_mlp(x: Tensor, neurons: Neurons, k: int, activation: str) -> tuple[Tens
     scores = np.empty((n, m), np.float32)
     keys = np.empty((m,), np.int64)
     hidden = np.empty((n, k), np.float32)
-    partial = np.empty((_shares(k), n, e), np.float32)
-    code = _ACTIVATIONS.index(activation)
-    operands = (x.numpy(), *_arrays(neurons), np.arange(m), code, scores, _shares(m), keys, index.numpy(), hidden)
+    partial = np.empty((shares_of(k), n, e), np.float32)
+    code = ACTIVATIONS.index(activation)
+    operands = (x.numpy(), *_arrays(neurons), np.arange(m), code, scores, shares_of(m), keys, index.numpy(), hidden)
     _run("topk_mlp", (*operands, partial, out.numpy()))
     return out, index
 
@@ -52,7 +52,8 @@ def _run(name: str, operands: tuple[object, ...]) -> bool:
         return getattr(kernels, name if parts == 1 else f"{name}_parallel")(*operands)
 
 
-def _shares(size: int) -> int:
+def shares_of(size: int) -> int:
+    """Into how many shares a set of neurons is cut."""
     return max(1, min(MOST_SHARES, size // SHARE))
 
 

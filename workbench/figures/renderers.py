@@ -3,6 +3,7 @@
 from . import (
     benchmark_figure,
     bigram_figure,
+    budget_figure,
     circuit_tables_figure,
     codebook_figure,
     comparison_figure,
@@ -25,6 +26,7 @@ from . import (
 __all__ = [
     "benchmark_figure",
     "bigram_figure",
+    "budget_figure",
     "circuit_tables_figure",
     "codebook_figure",
     "comparison_figure",

@@ -87,6 +87,7 @@ from .score_ranking import (
 )
 from .score_ranking_config import ScoreRankingConfig as ScoreRankingConfig
 from .sparsity import dial_by_name as dial_by_name, profile_by_name as profile_by_name
+from .sparse_generation import generate_by_name as generate_by_name, generate_sparsely as generate_sparsely
 from .steered import Steered as Steered, open_steered as open_steered
 from .study import (
     Bench as Bench,

@@ -143,10 +143,15 @@ def train_lazy(run: LazyRun, text: PackedText, root: Path, progress: Progress | 
         checkpoint_every_chunks=10,
         probe_every_chunks=1,
     )
-    probe = DensityProbe(text.split("heldout").take(torch.arange(_PROBE_SEQUENCES)))
+    probe = DensityProbe(probe_text(text))
     folder = root / run.name
     trained = fit_language(module, rows, folder, config, progress, probe, name=run.name)
     return LazyModel(run, hooked, edits, trained)
+
+
+def probe_text(text: PackedText) -> PackedText:
+    """The held-out sequences on which densities are followed."""
+    return text.split("heldout").take(torch.arange(_PROBE_SEQUENCES))
 
 
 class DensityProbe:

@@ -20,6 +20,8 @@ _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu_new": lambda x: nn.functional.gelu(x, approximate="tanh"),
     "gelu_pytorch_tanh": lambda x: nn.functional.gelu(x, approximate="tanh"),
 }
+_SMALLEST = torch.finfo(torch.float32).tiny
+"""A neuron at exactly 0 is silent under any threshold."""
 
 
 class NeuronGate:
@@ -81,7 +83,7 @@ class NeuronGate:
         if self.rule == "random":
             return score < self.amount
         if self.rule != "top-k":
-            return score >= self.amount
+            return score >= max(self.amount, _SMALLEST)
         index = score.topk(self._count(score.shape[-1]), dim=-1, sorted=False).indices
         return torch.zeros_like(score, dtype=torch.bool).scatter(-1, index, True)
 

@@ -11,6 +11,7 @@ from . import terminal
 from .application import app_command
 from .artifacts import artifacts_app
 from .bench import bench_app
+from .bench_app import app_bench_command
 from .bench_circuits import circuits_command, codes_command
 from .bigram import bigram_app
 from .cache import cache_app
@@ -37,6 +38,7 @@ from .planted import planted_command
 from .probe import probe_command
 from .report import report_app
 from .reproduce import reproduce_command
+from .sparse_inference import sparsity_app
 from .tasks import tasks_command
 from .text import text_app
 from .train import train_command
@@ -68,6 +70,7 @@ app.add_typer(text_app, name="text")
 app.add_typer(features_app, name="features")
 app.add_typer(circuit_app, name="circuit")
 app.add_typer(report_app, name="report")
+app.add_typer(sparsity_app, name="sparsity")
 circuit_app.command("group")(group_command)
 circuit_app.command("units")(units_command)
 circuit_app.command("compare")(compare_command)
@@ -80,6 +83,7 @@ circuit_app.command("heads")(heads_command)
 circuit_app.command("paths")(paths_command)
 circuit_app.command("weights")(weights_command)
 bench_app.command("planted")(planted_command)
+bench_app.command("app")(app_bench_command)
 bench_app.command("circuits")(circuits_command)
 bench_app.command("codes")(codes_command)
 codebook_app.command("search")(search_command)

@@ -127,3 +127,11 @@ def search(mode: str, query: str, made_from: str, _bench: features.Bench, _scan:
     if mode == "text":
         return features.search_text(_bench, query, _scan)
     return features.search_token(_bench, query, _scan)
+
+
+@st.cache_resource(max_entries=24, show_spinner="Encoding the prompt …")
+def active(made_from: str, ids: tuple[int, ...], position: int, _bench: features.Bench, _scan: Any) -> core.Result:
+    """The units that are active at a position of a prompt."""
+    import torch
+
+    return features.active_units(_bench, torch.tensor(ids), position, _scan)

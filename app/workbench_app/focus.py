@@ -26,7 +26,7 @@ KEYS = {
 }
 PAGES = {
     "home": ("model",),
-    "prompt": ("model", "prompt", "bos", "position", "layer", "head"),
+    "prompt": ("model", "dictionary", "prompt", "bos", "position", "layer", "head"),
     "features": ("model", "dictionary", "unit", "prompt", "bos", "position", "view"),
     "codebooks": ("model", "dictionary", "unit", "prompt", "bos", "position", "view"),
     "circuits": ("model", "dictionary", "graph", "node", "view"),

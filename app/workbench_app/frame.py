@@ -41,7 +41,7 @@ def plain(text: str) -> str:
 
 def title(text: str, purpose: str) -> None:
     """The first thing on a page, drawn before anything heavy is imported; room for `actions` beside it."""
-    left, right = st.columns([5, 2], vertical_alignment="bottom")
+    left, right = st.columns([5, 4], vertical_alignment="bottom")
     with left:
         st.title(text, anchor=False)
         st.caption(purpose)
@@ -166,7 +166,7 @@ def need_model() -> str | None:
         if job is not None and job.error:
             st.error(plain(job.error), icon=":material/error:")
         with st.container(border=True):
-            st.markdown(f"**No model is loaded.** This page runs `{plain(name)}` on this machine.")
+            st.markdown(f"**No model is loaded.** This page runs {plain(name)} on this machine.")
             st.button(
                 f"Load {name}", type="primary", icon=":material/play_arrow:", on_click=state.start_loading, args=(name,)
             )

@@ -169,6 +169,34 @@ def test_the_playground_steers_and_keeps_its_list_in_the_address(filled):
     assert "not in this workspace" in text_of(stale)
 
 
+def test_the_prompt_page_lists_what_is_active_at_a_position(filled):
+    query = {"m": MODEL, "q": "the man from north korea", "t": "3", "pr_tab": "Features"}
+    at = open_page("prompt", **query)
+    assert not at.error
+    table = at.dataframe[0].value
+    assert {"unit", "activation", "relative", "logit"} <= set(table)
+    assert "units are active at position 3" in text_of(at)
+    at.toggle(key="pr_hide_dense").set_value(True).run()
+    assert not at.error
+
+
+def test_the_drawer_shows_a_unit_and_leads_to_its_page(filled):
+    at = open_page("prompt", m=MODEL, q="the man from north korea", t="3", pr_tab="Features")
+    at.session_state["peek"] = filled
+    at.run()
+    assert not at.exception
+    assert filled in text_of(at)
+    at.button(key=f"peek_open_{filled}").click().run()
+    assert not at.exception
+    assert at.session_state["focus"].unit == filled
+    assert at.title[0].value == "Features"
+
+
+def test_without_dictionaries_the_prompt_page_says_so():
+    at = open_page("prompt", m=MODEL, q="the man", pr_tab="Features")
+    assert "no dictionary for this model" in text_of(at)
+
+
 def test_neurons_are_looked_at_like_features():
     at = open_page("features", m=MODEL, d="neurons", u="neuron::mlp_in.0:3", ft_tab="What it writes")
     assert not at.error

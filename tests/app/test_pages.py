@@ -56,7 +56,7 @@ def text_of(at: AppTest) -> str:
     return "\n".join(str(part.value).replace("\\", "") for part in parts)
 
 
-@pytest.mark.parametrize("name", ["home", "prompt", "circuits", "jobs", "settings"])
+@pytest.mark.parametrize("name", ["home", "prompt", "features", "circuits", "jobs", "settings"])
 def test_every_page_stands_in_an_empty_workspace(name):
     at = open_page(name)
     assert at.title[0].value
@@ -158,7 +158,7 @@ def test_a_model_that_cannot_be_loaded_is_one_sentence():
 def test_a_link_opens_a_prompt_at_a_position(loaded):
     at = open_page("prompt", m=loaded, q=PROMPT, t="5")
     assert at.session_state["focus"] == Focus(model=loaded, prompt=PROMPT, position=5)
-    assert [tab.label for tab in at.tabs] == ["Next token", "Logit lens", "Attention"]
+    assert [tab.label for tab in at.tabs] == ["Next token", "Logit lens", "Attention", "Features"]
     assert not at.error
 
 

@@ -7,6 +7,7 @@ from workbench.core import ConfigError, Unit
 from workbench.features import (
     SearchConfig,
     activations_on,
+    active_units,
     contrast_texts,
     search_labels,
     search_pattern,
@@ -94,3 +95,16 @@ def test_a_contrast_finds_what_differs_and_nothing_between_equals(subject):
     assert min(r["p_family"] for r in same) > 0.05
     with pytest.raises(ConfigError, match="two texts"):
         contrast_texts(bench, korea[:1], timor)
+
+
+def test_the_units_of_a_position_are_all_that_are_active_there(subject):
+    bench, found = subject
+    ids = bench.model.tokens(KOREA).ids[0]
+    result = active_units(bench, ids, 4, found)
+    got = {row["unit"]: row["activation"] for row in result.tables["units"]}
+    for member in bench.dictionaries:
+        for index in range(24):
+            unit = unit_of(bench.dictionaries, member, index)
+            value = activations_on(bench, unit, KOREA).tables["tokens"][4]["activation"]
+            assert got.get(str(unit), 0.0) == pytest.approx(value, abs=1e-5)
+    assert all(0 <= row["fvu"] < 2 for row in result.tables["errors"])

@@ -5,13 +5,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from workbench.core import ConfigError, Progress, Result, Silent, Unit, generator, position_mask
 from workbench.models import TokenBatch
 
-from .bench import Bench, into_residual
+from .bench import Bench, into_residual, logit_directions, residual_rows
 from .code_config import CodeSearchConfig
 from .code_search import compile_pattern, mark
 from .code_stream import CodeBatch, count_codes
@@ -155,6 +155,63 @@ def search_text(bench: Bench, text: str, scan: FeatureScan | None = None, config
         params={"mode": "text", "text": text, **config.model_dump(mode="json")},
         inputs=scan.inputs() if scan else {},
         notes=("relative: the largest activation over the root mean square where the unit is active in the scan.",),
+    )
+
+
+@torch.no_grad()
+def active_units(
+    bench: Bench, ids: Int[Tensor, " t"], position: int, scan: FeatureScan | None = None, rows: int = 50
+) -> Result:
+    """The units that are active at one position of a prompt, with how usual that is and what share of it they explain.
+
+    Table `units`: unit, activation, relative (over the root mean square where active in the scan), density, logit (of
+    the token that the model expects there, direct path); by relative, else by activation. Table `errors`: member, fvu
+    of its reconstruction at this position, active units.
+    """
+    tokens = TokenBatch(ids[None].long(), torch.tensor([len(ids)]))
+    sites = {site for member in bench.dictionaries.values() for site in (*member.reads, *member.writes)}
+    inputs = {site: x[:, position].flatten(1) for site, x in _inputs(bench, tokens, sorted(sites)).items()}
+    logits = bench.model.run(tokens, bench.in_force(), weights=bench.weights or None).logits
+    assert logits is not None
+    expected = int(logits[0, position].argmax())
+    found: list[dict[str, Any]] = []
+    errors: list[dict[str, Any]] = []
+    for name, member in bench.dictionaries.items():
+        codes = member.encode({site: inputs[site] for site in member.reads}).padded()
+        there = codes.value[0] != 0
+        index, value = codes.index[0][there].long(), codes.value[0][there]
+        table = scan.table(name) if scan and name in scan.members else None
+        try:
+            effect = logit_directions(bench.model, residual_rows(bench.model, member, index))[:, expected].cpu()
+        except ConfigError:
+            effect = torch.full((len(index),), torch.nan)
+        made = member.forward({site: inputs[site] for site in member.reads})
+        wanted = inputs[member.writes[0]]
+        left = float((wanted - made[member.writes[0]]).square().sum() / wanted.square().sum().clamp_min(1e-12))
+        errors.append({"member": name, "fvu": left, "active": int(there.sum())})
+        for i, a, e in zip(index.tolist(), value.tolist(), effect.tolist(), strict=True):
+            usual = float(table["scale"][i]) if table else 0.0
+            found.append(
+                {
+                    "unit": str(unit_of(bench.dictionaries, name, i)),
+                    "activation": a,
+                    "relative": abs(a) / usual if usual else None,
+                    "density": float(table["density"][i]) if table else None,
+                    "logit": a * e,
+                }
+            )
+    found.sort(key=lambda row: -(row["relative"] if row["relative"] is not None else abs(row["activation"])))
+    (word,) = bench.model.tokenizer.strings([expected])
+    return Result(
+        "unit search",
+        {"active": float(len(found))},
+        {"units": found[:rows], "errors": errors},
+        params={"mode": "position", "position": position, "expected": word},
+        inputs=scan.inputs() if scan else {},
+        notes=(
+            f"{len(found):,} units are active at position {position}, {min(rows, len(found))} listed. logit: what each "
+            f"adds to {word!r}, the likeliest next token, by its direct path. fvu: what the reconstruction leaves.",
+        ),
     )
 
 

@@ -27,10 +27,13 @@ def steps(entries: list[Entry]) -> list[Step]:
     graphs = any(entry.folder == "graphs" for entry in entries)
     reports = any(entry.folder == "reports" for entry in entries)
     loaded = bool(state.shelf().names())
-    prompt, circuits = "views/prompt.py", "views/circuits.py"
+    dictionaries = any(entry.folder == "dictionaries" for entry in entries)
+    prompt, features, circuits = "views/prompt.py", "views/features.py", "views/circuits.py"
     return [
         Step("See a prediction", "What is expected next, and from which layer on?", prompt, "Open Prompt", loaded,
              "Load a model below."),
+        Step("Find its feature", "What is active at a token, and where else does it fire?", features, "Open Features",
+             loaded and dictionaries, "Needs a model and dictionaries; the model's own neurons work, too."),
         Step("Trace it", "Which features carried it, through which layers?", circuits, "Open Circuits", graphs, QUICK),
         Step("Test the claim", "Do ablations do what the graph predicts?", circuits, "Open a validation", graphs,
              f"Needs a graph: {QUICK}"),

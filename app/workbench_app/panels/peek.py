@@ -10,6 +10,17 @@ from workbench_app.offers import default_model
 from workbench_app.wording import share, show
 
 
+def ask(unit: str) -> None:
+    """Have the drawer opened on a unit in this run; for callbacks, in which no dialog can open."""
+    st.session_state["peek"] = unit
+
+
+def answer() -> None:
+    """Open the drawer if it was asked for; at the end of a panel."""
+    if unit := st.session_state.pop("peek", ""):
+        drawer(Unit.parse(unit))
+
+
 def unit_button(unit: Unit, key: str, label: str = "Look closer") -> None:
     """A button that opens the drawer; for use anywhere but in another dialog."""
     if st.button(label, key=key, icon=":material/right_panel_open:"):
@@ -36,10 +47,18 @@ def drawer(unit: Unit) -> None:
             pairs = [*row["promoted"][:5], *reversed(row["suppressed"][:3])]
             bars = [Bar(str(text), float(value), show(value), token=True) for text, value in pairs]
             components.bars(f"peek_writes_{unit}", bars, signed=True)
-        if st.button("Open page", icon=":material/open_in_full:", key=f"peek_open_{unit}", type="primary"):
-            change_focus(unit=str(unit), dictionary=unit.artifact or "neurons")
-            st.switch_page("views/features.py")
-        if st.button("Steer it", icon=":material/tune:", key=f"peek_steer_{unit}"):
-            change_focus(unit=str(unit), dictionary=unit.artifact or "neurons")
-            st.session_state["ft_tab"] = "Steer"
-            st.switch_page("views/features.py")
+        for words, icon, key, tab in (
+            ("Open page", "open_in_full", "open", ""),
+            ("Steer it", "tune", "steer", "Steer"),
+        ):
+            st.button(words, icon=f":material/{icon}:", key=f"peek_{key}_{unit}", on_click=go, args=(unit, tab))
+    if st.session_state.get("goto"):
+        st.rerun()
+
+
+def go(unit: Unit, tab: str) -> None:
+    """Look at a unit on its own page, at one of its tabs."""
+    change_focus(unit=str(unit), dictionary=unit.artifact or "neurons")
+    if tab:
+        st.session_state["ft_tab"] = tab
+    st.session_state["goto"] = "views/features.py"

@@ -12,6 +12,7 @@ from workbench.features import Bench, FeatureScan, SearchConfig, contrast_texts,
 from workbench.recipes import labels_of
 from workbench_app import benches, exhibit, frame, state, work
 from workbench_app.focus import set_focus
+from workbench_app.panels import peek
 
 PER_PAGE = 200
 MODES = {
@@ -77,7 +78,9 @@ def browse(name: str, found: Bench, scan: FeatureScan) -> None:
     labels = labels_of(state.workspace(), name)
     made_from = f"{scan.manifest.content_hash} {member}"
     promoted = benches.promoted(made_from, member, tuple(chosen), found)
-    counts = scan.statistic("histogram", member)
+    counts = scan.statistic("histogram", member)[chosen]
+    used = counts.sum(0).nonzero()[:, 0]
+    counts = counts[:, int(used[0]) : int(used[-1]) + 1] if len(used) else counts[:, :1]
     rows = []
     for number, i in enumerate(chosen):
         unit = unit_of(found.dictionaries, member, i)
@@ -89,7 +92,7 @@ def browse(name: str, found: Bench, scan: FeatureScan) -> None:
                 "by": source if source in ("", "you") else f"{source} {score:.2f}",
                 "density": float(table["density"][i]),
                 "largest": abs(float(table["largest"][i])),
-                "activations": (counts[i].double() + 1).log10().tolist(),
+                "activations": (counts[number].double() + 1).log10().tolist(),
                 "promotes": promoted[number],
                 "flags": " ".join(flag for flag in FLAGS if bool(table[flag][i])),
                 "twin": f"{int(table['twin'][i])} ({float(table['twin_cosine'][i]):.2f})",
@@ -109,13 +112,15 @@ def order(table: dict[str, Any], shown: torch.Tensor, sort: str) -> list[int]:
     return numbers[values.argsort(descending=descending, stable=True)].tolist()
 
 
-def picker(rows: pd.DataFrame, units: list[str], key: str) -> None:
-    """A table of units; a row puts its unit into focus."""
+def picker(rows: pd.DataFrame, units: list[str], key: str, drawer: bool = False) -> None:
+    """A table of units; a row puts its unit into focus, or opens it in the drawer."""
     stamp = hashlib.sha256(" ".join(units[:50]).encode()).hexdigest()[:8]
 
     def chosen() -> None:
         picked = st.session_state[f"{key}_{stamp}"]["selection"]["rows"]
-        if picked:
+        if picked and drawer:
+            peek.ask(units[picked[0]])
+        elif picked:
             set_focus(unit=units[picked[0]])
 
     largest = max((abs(value) for value in rows["largest"].tolist()), default=1.0) if "largest" in rows else 1.0
@@ -135,6 +140,8 @@ def picker(rows: pd.DataFrame, units: list[str], key: str) -> None:
         },
         alt="Units",
     )
+    if drawer:
+        peek.answer()
 
 
 def searched(mode: str, name: str, found: Bench, scan: FeatureScan | None) -> Result | None:

@@ -12,7 +12,7 @@ from workbench.features import Bench, FeatureScan, SteerConfig, SteeringEdit, ac
 from workbench_app import benches, components, exhibit, frame, state
 from workbench_app.components import Bar
 from workbench_app.focus import change_focus, focus, set_focus
-from workbench_app.panels import steering, unit_label
+from workbench_app.panels import peek, steering, unit_label
 from workbench_app.wording import share, show
 
 SETS = {"Top": "top", "Bands": "band", "Random": "random", "Near misses": "near miss"}
@@ -74,6 +74,8 @@ def header(unit: Unit, found: Bench, scan: FeatureScan | None) -> None:
 def fires(unit: Unit, found: Bench, scan: FeatureScan | None) -> None:
     """Histogram and examples of four kinds: the strongest are never alone."""
     components.begin("unit examples")
+    if st.session_state.get("goto"):
+        st.rerun()
     if scan is None:
         st.caption("Nothing was scanned yet; see above.")
         return
@@ -124,7 +126,7 @@ def opener(rows: list[dict[str, Any]]) -> Callable[[int], None]:
         text = "".join(tokens[1:] if tokens and tokens[0] in special else tokens)
         change_focus(prompt="", position=None)
         state.ask(text.strip(" "))
-        st.session_state["ft_goto"] = "views/prompt.py"
+        st.session_state["goto"] = "views/prompt.py"
 
     return opened
 
@@ -159,7 +161,7 @@ def writes(unit: Unit, found: Bench, scan: FeatureScan | None) -> None:
 
 
 def relatives(unit: Unit, found: Bench, scan: FeatureScan | None) -> None:
-    """Similar units and virtual connections; a row goes there."""
+    """Similar units and virtual connections; a row opens that unit beside the page."""
     st.markdown("**Similar**: writes the same, or fires together")
     similar = benches.of_unit("similar", unit, found, scan)
     linked(similar, "similar", f"ft_similar_{unit}")
@@ -178,10 +180,11 @@ def relatives(unit: Unit, found: Bench, scan: FeatureScan | None) -> None:
             else:
                 st.caption(f"No {side}s among the members of this set.")
     exhibit.notes(connected)
+    peek.answer()
 
 
 def linked(result: Result, table: str, key: str) -> None:
-    """A table of units; a row puts its unit into focus."""
+    """A table of units; a row opens its unit beside the page."""
     rows = pd.DataFrame(result.tables[table])
     if rows.empty:
         st.caption("None.")
@@ -190,7 +193,7 @@ def linked(result: Result, table: str, key: str) -> None:
     def chosen() -> None:
         picked = st.session_state[key]["selection"]["rows"]
         if picked:
-            set_focus(unit=str(rows["unit"][picked[0]]))
+            peek.ask(str(rows["unit"][picked[0]]))
 
     st.dataframe(
         rows, hide_index=True, on_select=chosen, selection_mode="single-row", key=key, alt=table,

@@ -92,11 +92,9 @@ def scan_now(name: str, found: Bench, text: str, count: int, progress) -> Featur
     packed = pack(open_text(text), model.tokenizer, PackConfig(sequence_length=length), model.policy).split("heldout")
     members = neuron_set(model, SCANNED_NEURONS, name=NEURONS) if name == NEURONS else found.dictionaries
     path = state.workspace().path_of("stores", scan_name(members, model))
-    return scan_text(model, members, packed, path, ScanConfig(sequences=count), progress)
+    return scan_text(model, members, packed, path, ScanConfig(sequences=count), progress, found.weights)
 
 
-if target := st.session_state.pop("ft_goto", None):
-    st.switch_page(target)
 chosen = focus().model or default_model()
 title = f"Unit {focus().unit}" if focus().unit else ""
 frame.actions(as_python(chosen, benches.chosen_set()), title=title, result=current_card)

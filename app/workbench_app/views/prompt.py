@@ -2,12 +2,12 @@
 
 import streamlit as st
 
-from workbench.core import WorkbenchError
+from workbench.core import Result, WorkbenchError
 from workbench_app import components, frame, state
 from workbench_app.analysis import check_length
 from workbench_app.focus import change_focus, focus
 from workbench_app.offers import default_model, examples
-from workbench_app.panels import attention, lens, prediction, strip
+from workbench_app.panels import active_units, attention, lens, prediction, strip
 
 
 def as_python(model: str) -> str:
@@ -76,16 +76,25 @@ def explore(model: str) -> None:
         position = focus().position
         at = len(ids) - 1 if position is None else min(position, len(ids) - 1)
         strip.show_panel(model, ids, at)
-        names = ["Next token", "Logit lens", "Attention"]
+        names = ["Next token", "Logit lens", "Attention", "Features"]
         tabs = st.tabs(names, key="pr_tab", on_change="rerun", bind="query-params")
-        for tab, panel in zip(tabs, (prediction, lens, attention), strict=True):
+        for tab, panel in zip(tabs, (prediction, lens, attention, active_units), strict=True):
             if tab.open:
                 with tab, frame.guard():
                     panel.show_panel(model, ids, at)
 
 
+def current_lens() -> Result | None:
+    """What `Add to report` takes: the logit lens of the prompt."""
+    model = focus().model or default_model()
+    if not focus().prompt or model not in state.shelf().names():
+        return None
+    return state.lens(model, state.shelf().encode(model, focus().prompt, bos_in_force(model)), None)
+
+
 chosen = focus().model or default_model()
-frame.actions(as_python(chosen))
+about = f"Logit lens of: {focus().prompt[:60]}" if focus().prompt else ""
+frame.actions(as_python(chosen), title=about, result=current_lens)
 with frame.guard():
     model = frame.need_model()
     if model:

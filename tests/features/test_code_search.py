@@ -1,5 +1,6 @@
 import re
 import weakref
+from collections import Counter
 
 import pytest
 import torch
@@ -7,7 +8,19 @@ import torch
 from workbench.core import ConfigError, Edit, MaskPolicy, Site, Unit
 from workbench.data import PackConfig, open_text, pack
 from workbench.dictionaries import Codebook, CodebookConfig, DictionarySet
-from workbench.features import CodeSearchConfig, code_relations, search_codes, stream_codes, topic_codes
+from workbench.features import (
+    CodeSearchConfig,
+    ScanConfig,
+    code_contexts,
+    code_lift,
+    code_relations,
+    code_use,
+    scan,
+    scanned_relations,
+    search_codes,
+    stream_codes,
+    topic_codes,
+)
 from workbench.features.code_stream import count_codes
 from workbench.models import TokenBatch, load_model
 
@@ -181,3 +194,64 @@ def test_refusals_say_what_is_wanted(subject):
         topic_codes(model, books, text, {"z": "zebra"}, CodeSearchConfig(sequences=5))
     with pytest.raises(ConfigError, match="no dictionary of t has the code"):
         code_relations(model, books, text, [Unit("code", "t", SITES[0], CODES * GROUPS)])
+
+
+@pytest.fixture(scope="module")
+def scanned(subject, tmp_path_factory):
+    model, text, books = subject
+    return scan(model, books, text, tmp_path_factory.mktemp("scan") / "s", ScanConfig(batch_sequences=9))
+
+
+@pytest.fixture(scope="module")
+def streamed(subject):
+    """The same batches as the scan's: some rows of the planted model are zero but for rounding."""
+    model, text, books = subject
+    return list(stream_codes(model, books, text, CodeSearchConfig(batch_sequences=9)))
+
+
+def test_a_scan_reads_codes_while_all_books_stand_in_the_model(subject, scanned, streamed):
+    for name, book in subject[2].items():
+        wanted = sum(count_codes(batch.codes[name][batch.mask], book.width) for batch in streamed)
+        assert scanned.statistic("count", name).tolist() == wanted.tolist()
+
+
+def test_what_a_scan_says_of_codes_against_a_slow_count(subject, scanned, streamed):
+    model, text, books = subject
+    name, book = next(iter(books.items()))
+    used = code_use(model, books, scanned, name)
+    row = used.tables["codes"][3]
+    number = row["group"] * CODES + row["code"]
+    assert Unit.parse(row["unit"]).index == number
+    at, before = Counter(), Counter()
+    for batch in streamed:
+        for s, t in batch.mask.nonzero().tolist():
+            if number in batch.codes[name][s, t].tolist():
+                at[int(batch.tokens.ids[s, t])] += 1
+                before[int(batch.tokens.ids[s, t - 1])] += 1
+    assert (row["count"], row["top_share"]) == (at.total(), pytest.approx(max(at.values()) / at.total()))
+    shares = torch.tensor(list(at.values())) / at.total()
+    assert row["entropy"] == pytest.approx(float(-(shares * shares.log2()).sum()), abs=1e-4)
+    assert row["tokens"][0] == model.tokenizer.strings([at.most_common(1)[0][0]])[0]
+    dead = sum(group["dead"] for group in used.tables["groups"])
+    assert dead == book.width - len(used.tables["codes"]) == book.width - used.scalars["used"]
+    contexts = code_contexts(model, scanned, Unit.parse(row["unit"]), rows=1000).tables["tokens"]
+    for place, counts in (("at", at), ("before", before)):
+        found = sorted(r["count"] for r in contexts if r["place"] == place)
+        assert found == sorted(counts.values())
+
+
+def test_pairs_of_a_scan_are_those_of_the_text(subject, scanned):
+    model, text, books = subject
+    names = list(books)
+    units = [Unit.parse(row["unit"]) for row in code_use(model, books, scanned, names[0]).tables["codes"][:12]]
+    config = CodeSearchConfig(rows=10_000, batch_sequences=9)
+    fresh = code_relations(model, books, text, units, config).tables["relations"]
+    assert scanned_relations(model, books, scanned, units, config).tables["relations"] == fresh
+    lifts = code_lift(model, books, scanned, *names, size=CODES * GROUPS).tables["pairs"]
+    pairs = {(row["first"], row["second"]): row for row in lifts}
+    together = [row for row in fresh if row["relation"] == "with" and Unit.parse(row["other"]).site == SITES[1]]
+    assert together
+    for row in together:
+        pair = pairs[row["unit"], row["other"]]
+        assert pair["count"] == row["count"]
+        assert pair["lift"] == pytest.approx(row["lift"], rel=1e-4)

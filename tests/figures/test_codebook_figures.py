@@ -90,3 +90,12 @@ def test_continual_sets_the_ceiling_beside_each_method():
     row = {"accuracy": 0.7, "accuracy_low": 0.6, "accuracy_high": 0.8, "iid": 0.9, "iid_low": 0.9, "iid_high": 0.9}
     tasks, ceiling = Result("continual", tables={"final": [row | {"method": "probe"}]}).fig().data
     assert (tasks.y, ceiling.y) == ((0.7,), (0.9,))
+
+
+def test_use_contexts_and_pairs_of_codes():
+    rows = [{"group": group, "count": count} for group in (0, 1) for count in (5, 2)]
+    assert [trace.y for trace in Result("code use", tables={"codes": rows}).fig().data] == [(5, 2), (5, 2)]
+    (bars,) = Result("code contexts", tables={"positions": [{"position": 3, "count": 7}]}).fig().data
+    assert (bars.x, bars.y) == ((3,), (7,))
+    pairs = [{"first": "a", "second": second, "lift": lift} for second, lift in (("b", 4.0), ("c", 0.0))]
+    assert list(Result("code lift", tables={"pairs": pairs}).fig().data[0].z[0]) == [2.0, -6.0]

@@ -46,6 +46,7 @@ class Codebook(Dictionary):
     """
 
     family = "codebook"
+    unit_kind: ClassVar[str] = "code"
     config_class: ClassVar[type[Config]] = CodebookConfig
     always_active = True
     unread = "codes are no nodes: nearest-code assignment has no linear reader"

@@ -114,23 +114,27 @@ def with_neurons(
     """Beside each code the most precise neuron of a model whose threshold gives it the code's recall.
 
     The reference's baseline: neurons are the coordinates of attention and MLP outputs, firing above a threshold.
-    `both_signs` lets them fire below one, too.
+    `both_signs` lets them fire below one, too. Codes of several models may stand in `best`, so that the neurons are
+    sorted once for all.
     """
     sites = [Site(kind, layer) for layer in range(subject.model.shape.n_layers) for kind in kinds]
     labels = labels_of(subject, ids)[0].flatten()
-    wanted = {code.state: (labels == code.state, code) for code in best}
-    found: dict[int, tuple[float, str]] = {}
+    targets = {code.state: labels == code.state for code in best}
+    wanted = dict.fromkeys((code.state, code.recall) for code in best)
+    found: dict[tuple[int, float], tuple[float, str]] = {}
     for site, values in _neurons(subject, ids, sites).items():
         for sign in (1, -1) if both_signs else (1,):
             columns = (sign * values).T.contiguous().sort(1).values
-            for state, (is_target, code) in wanted.items():
-                precision = _at_recall(sign * values[is_target], columns, code.recall)
+            for state, recall in wanted:
+                precision = _at_recall(sign * values[targets[state]], columns, recall)
                 neuron = int(precision.argmax())
-                if float(precision[neuron]) > found.get(state, (-1.0, ""))[0]:
-                    found[state] = float(precision[neuron]), f"{'-' if sign < 0 else ''}{site}.n{neuron}"
-    return [
-        BestCode(c.state, c.codec, c.code, c.precision, c.recall, found[c.state][1], found[c.state][0]) for c in best
-    ]
+                if float(precision[neuron]) > found.get((state, recall), (-1.0, ""))[0]:
+                    found[state, recall] = float(precision[neuron]), f"{'-' if sign < 0 else ''}{site}.n{neuron}"
+    made = []
+    for c in best:
+        precision, neuron = found[c.state, c.recall]
+        made.append(BestCode(c.state, c.codec, c.code, c.precision, c.recall, neuron, precision))
+    return made
 
 
 def _at_recall(targets: Float[Tensor, "m d"], columns: Float[Tensor, "d n"], recall: float) -> Float[Tensor, " d"]:

@@ -18,7 +18,7 @@ class AutomatonEvalConfig(Config):
         default=0.01, ge=0, le=1, description="share of a state's tokens at which a code must fire (reference: 0.01)"
     )
     least_uses: int = Field(default=5, ge=1, description="uses from which a code counts for purity")
-    pairs: int = Field(default=500, ge=2, description="pairs of states for interventions (reference: 500)")
+    pairs: int = Field(default=250, ge=2, description="pairs of states for interventions (reference: 500)")
     prompt_states: int = Field(default=10, ge=2, description="states of an intervention's prompt")
     bootstrap: int = Field(default=1000, ge=10, description="resamples for an interval")
     confidence: float = Field(default=0.95, gt=0, lt=1, description="coverage of an interval")

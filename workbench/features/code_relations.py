@@ -1,6 +1,6 @@
 """Which codes go together, come before and come after some codes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -42,6 +42,14 @@ def code_relations(
         ConfigError: a unit of another set, or beyond the width.
     """
     config = config or CodeSearchConfig()
+    batches = stream_codes(model, dictionaries, text, config, weights, progress)
+    return relate(batches, dictionaries, units, config)
+
+
+def relate(
+    batches: Iterable[CodeBatch], dictionaries: DictionarySet, units: Sequence[Unit], config: CodeSearchConfig
+) -> Result:
+    """`code_relations` of codes that stream by, wherever they come from."""
     named = [(unit, _member(dictionaries, unit)) for unit in dict.fromkeys(units)]
     widths = {name: member.width for name, member in dictionaries.items()}
     base = {name: torch.zeros(width, dtype=torch.long) for name, width in widths.items()}
@@ -52,7 +60,7 @@ def code_relations(
         for name, width in widths.items()
     }
     tokens, asked = 0, {(unit, relation): 0 for unit, _ in named for relation in RELATIONS}
-    for batch in stream_codes(model, dictionaries, text, config, weights, progress):
+    for batch in batches:
         tokens += int(batch.mask.sum())
         for name, index in batch.codes.items():
             base[name] += count_codes(index[batch.mask], widths[name])

@@ -4,7 +4,7 @@ The result is an artifact of kind `scan`; examples are read from it without the 
 """
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import torch
@@ -12,7 +12,7 @@ from jaxtyping import Bool
 from safetensors.torch import save
 from torch import Tensor
 
-from workbench.core import Interrupted, Manifest, Progress, Silent, Site, write_artifact, write_bytes
+from workbench.core import Codes, Edit, Interrupted, Manifest, Progress, Silent, Site, write_artifact, write_bytes
 from workbench.data import PackedText
 from workbench.dictionaries import Dictionary, DictionarySet
 from workbench.models import HookedModel, TokenBatch
@@ -30,10 +30,12 @@ def scan(
     folder: Path,
     config: ScanConfig | None = None,
     progress: Progress | None = None,
+    weights: Mapping[str, Tensor] | None = None,
 ) -> FeatureScan:
     """Encode some sequences of a text with every dictionary of a set, and write codes, statistics and examples.
 
-    Only positions that the model's mask policy counts can be examples. The model runs once; codes go to disk in
+    Codebooks stand in the model meanwhile (with the `weights` that were trained with them), other dictionaries only
+    watch. Only positions that the model's mask policy counts can be examples. The model runs once; codes go to disk in
     shards (6 bytes an active feature), so that memory does not grow with the text.
 
     Raises:
@@ -63,12 +65,13 @@ def scan(
 
     def fill(staging: Path) -> None:
         tensors = {"ids": text.ids, "lengths": text.lengths, "document": text.document}
-        tensors |= _read(model, dictionaries, text, keep, config, staging, progress)
+        tensors |= _read(model, dictionaries, text, keep, config, staging, progress, weights)
         write_bytes(staging / "tensors.safetensors", save({k: t.contiguous() for k, t in tensors.items()}))
 
     return FeatureScan(write_artifact(folder, manifest, fill=fill))
 
 
+@torch.no_grad()
 def _read(
     model: HookedModel,
     dictionaries: DictionarySet,
@@ -77,6 +80,7 @@ def _read(
     config: ScanConfig,
     staging: Path,
     progress: Progress,
+    weights: Mapping[str, Tensor] | None,
 ) -> dict[str, Tensor]:
     """Run the text through, write the codes shard by shard, and give the statistics."""
     length = text.ids.shape[1]
@@ -84,7 +88,10 @@ def _read(
         name: Tally(dictionary.width, length, config.examples, config.samples, config.near_misses, config.seed)
         for name, dictionary in dictionaries.items()
     }
-    sites = tuple(dict.fromkeys(site for dictionary in dictionaries.values() for site in dictionary.reads))
+    books = {name: dictionary for name, dictionary in dictionaries.items() if dictionary.unit_kind == "code"}
+    edits = [Edit.through(book) for book in books.values()]
+    watching = {name: dictionary for name, dictionary in dictionaries.items() if name not in books}
+    sites = tuple(dict.fromkeys(site for dictionary in watching.values() for site in dictionary.reads))
     progress.phase("scanning features", float(text.lengths.sum()), "tokens")
     for number, shard in enumerate(range(0, len(text), SHARD_SEQUENCES)):
         parts: dict[str, list[tuple[Tensor, Tensor]]] = {name: [] for name in dictionaries}
@@ -92,9 +99,13 @@ def _read(
             if progress.cancelled():
                 raise Interrupted("the feature scan was cancelled before it was complete")
             ids, lengths, kept = text.ids[part], text.lengths[part], keep[part]
-            inputs = model.capture(TokenBatch(ids.long(), lengths.long()), sites)
+            tokens = TokenBatch(ids.long(), lengths.long())
+            run = model.run(tokens, edits, sites=sites, logits=False, weights=weights or None)
             for name, dictionary in dictionaries.items():
-                index, value = _codes(dictionary, inputs, kept, tallies[name], part.start)
+                if name in books:
+                    index, value = _placed(run.codes[dictionary.name], run.code_rows[dictionary.name], kept)
+                else:
+                    index, value = _codes(dictionary, run.activations, kept, tallies[name], part.start)
                 parts[name].append((index, value))
                 tallies[name].add(index, value.float(), part.start)
             progress.advance(float(lengths.sum()))
@@ -127,6 +138,15 @@ def _codes(
     with contextlib.suppress(NotImplementedError):  # a kind without a gate has no near misses
         tally.add_silent(dictionary.pre_activations(flat), index, value, counted, first)
     return index.view(*keep.shape, -1), value.view(*keep.shape, -1)
+
+
+def _placed(codes: Codes, rows: Bool[Tensor, "b t"], keep: Bool[Tensor, "b t"]) -> tuple[Tensor, Tensor]:
+    """What a codebook chose in the run, as `_codes` gives it."""
+    codes, rows = codes.padded(), rows.cpu()
+    index = torch.zeros(*keep.shape, codes.index.shape[1], dtype=torch.int32)
+    value = torch.zeros(index.shape, dtype=torch.bfloat16)
+    index[rows], value[rows] = codes.index.to("cpu", torch.int32), codes.value.to("cpu", torch.bfloat16)
+    return index, torch.where(keep[..., None], value, 0.0)
 
 
 def _joined(parts: tuple[Tensor, ...]) -> Tensor:

@@ -1,13 +1,14 @@
 """Plotly figures of codebooks: what they cost, what their codes stand for, interventions, steering, class by class."""
 
 from collections.abc import Sequence
+from math import log2
 from typing import Any
 
 import plotly.graph_objects as go
 
 from workbench.core import Result, register
 
-from .template import COLOURS, figure
+from .template import COLOURS, DIVERGING, figure
 from .theme import NEGATIVE, NEUTRAL, POSITIVE
 from .wording import plain
 
@@ -195,3 +196,35 @@ def continual(result: Result) -> go.Figure:
             marker={"color": colour},
         )
     return fig
+
+
+@register("figure", "code contexts")
+def code_contexts(result: Result) -> go.Figure:
+    """Where in a sequence a code stands."""
+    rows = result.tables.get("positions", [])
+    fig = figure(xaxis_title="position in the sequence", yaxis_title="places")
+    return fig.add_bar(x=[row["position"] for row in rows], y=[row["count"] for row in rows], showlegend=False)
+
+
+@register("figure", "code use")
+def code_use(result: Result) -> go.Figure:
+    """Use of the codes by rank, codebook by codebook, on logarithmic axes."""
+    fig = figure(xaxis_title="rank", yaxis_title="places", xaxis_type="log", yaxis_type="log")
+    for name, rows in _groups(result.tables.get("codes", []), "group").items():
+        counts = [row["count"] for row in rows]
+        fig.add_scatter(x=list(range(1, len(counts) + 1)), y=counts, mode="lines", name=plain(f"codebook {name}"))
+    return fig
+
+
+@register("figure", "code lift")
+def code_lift(result: Result) -> go.Figure:
+    """How much more often the codes of two members go together than if they were independent, log2."""
+    rows = result.tables.get("pairs", [])
+    first, second = (list(dict.fromkeys(row[key] for row in rows)) for key in ("first", "second"))
+    lifts = {(row["first"], row["second"]): row["lift"] for row in rows}
+    values = [[log2(max(lifts[a, b], 2.0**-6)) if (a, b) in lifts else None for b in second] for a in first]
+    fig = figure(height=max(320, 18 * len(first) + 120))
+    return fig.add_heatmap(
+        z=values, x=[plain(unit) for unit in second], y=[plain(unit) for unit in first], zmid=0,
+        colorscale=DIVERGING, colorbar={"title": "log2 lift"},
+    )  # fmt: skip

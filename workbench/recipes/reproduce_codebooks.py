@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import asdict
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,6 +10,7 @@ from workbench.core import ConfigError, Progress, Result, register
 from workbench.evaluation import (
     AutomatonEvalConfig,
     AutomatonSubject,
+    BestCode,
     automaton_quality,
     best_codes,
     code_sample,
@@ -48,49 +50,60 @@ CODE_PRECISION, NEURON_PRECISION = 97.1, 70.5
 def reproduce_codebooks(folder: Path, config: ReproduceConfig, progress: Progress) -> Result:
     """Loss against the exact floor, state accuracy, precision of codes and neurons, purity, interventions."""
     chosen, scratch = _chosen(config), config.from_scratch
-    where = None
+    where, settings = None, AutomatonEvalConfig()
     if scratch:
         where, chosen = _train(chosen, folder, config, progress)
     progress.phase("measure", total=len(chosen), unit="models")
     tables: dict[str, list[dict[str, Any]]] = {
         name: [] for name in ("models", "codes", "purity", "interventions", "curves")
     }
-    partial = False
+    partial, judged = False, []
     for run in chosen:
         if progress.cancelled():
             partial = True
             break
         subject, details = open_run(run.name, where)
-        plain = open_run(run.plain, where)[0] if not run.is_plain else None
-        measured = measure_run(run, subject, plain, details)
-        for name, rows in measured.items():
-            tables[name] += rows
+        tables["models"].append(_model_row(run, subject, details, settings))
+        tables["curves"] += _curve_rows(run, details)
+        if not run.is_plain:
+            judged += _judge(run, subject, settings, tables)
         progress.advance()
+    for plain in dict.fromkeys(found.run.plain for found in judged):
+        mine = [found for found in judged if found.run.plain == plain]
+        tables["codes"] += _code_rows(mine, open_run(plain, where)[0], settings)
     return Result(
         "codebook reproduction", tables=tables, notes=_NOTES, seed=0, partial=partial, params={"name": "codebooks"}
     )
 
 
-def measure_run(
-    run: AutomatonRun, subject: AutomatonSubject, plain: AutomatonSubject | None, details: dict[str, Any]
-) -> dict[str, list[dict[str, Any]]]:
-    """Every table's rows of one model."""
-    config = AutomatonEvalConfig()
-    tables = {"models": [_model_row(run, subject, details, config)], "curves": _curve_rows(run, details)}
-    if plain is not None:
-        tables["codes"], tables["purity"] = _code_rows(run, subject, plain, config)
-        tables["interventions"] = [
-            {
-                "model": run.name,
-                "target": found.target,
-                "patch": found.patch,
-                "divergence": found.divergence.value,
-                "low": found.divergence.low,
-                "high": found.divergence.high,
-            }
-            for found in patch_states(subject, config)
-        ]
-    return tables
+class _Judged(NamedTuple):
+    """The best codes of a run for the states, at some least recall."""
+
+    run: AutomatonRun
+    least: float
+    best: list[BestCode]
+    states: int
+
+
+def _judge(
+    run: AutomatonRun, subject: AutomatonSubject, config: AutomatonEvalConfig, tables: dict[str, list[dict[str, Any]]]
+) -> list[_Judged]:
+    """Add purity and interventions of a run; its best codes for the comparison with neurons."""
+    counts, states = count_codes(subject, code_sample(subject, config)), subject.automaton.config.states
+    tables["purity"] += [{"model": run.name, **asdict(purity(own, states, config.least_uses))} for own in counts]
+    tables["interventions"] += [
+        {
+            "model": run.name,
+            "target": found.target,
+            "patch": found.patch,
+            "divergence": found.divergence.value,
+            "low": found.divergence.low,
+            "high": found.divergence.high,
+        }
+        for found in patch_states(subject, config)
+    ]
+    leasts = (config.least_recall, 0.5)
+    return [_Judged(run, least, best, states) for least in leasts if (best := best_codes(counts, states, least))]
 
 
 def _model_row(
@@ -122,36 +135,36 @@ def _model_row(
     }
 
 
-def _code_rows(
-    run: AutomatonRun, subject: AutomatonSubject, plain: AutomatonSubject, config: AutomatonEvalConfig
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    ids, states = code_sample(subject, config), subject.automaton.config.states
-    counts, rows = count_codes(subject, ids), []
-    compared = run.published == "attn+MLP, k=1, C=10k"
-    neurons: dict[str, tuple[tuple[str, ...], bool]] = {"attn_z and mlp_out": (("attn_z", "mlp_out"), False)}
-    neurons["and mlp_post, both signs"] = (("attn_z", "mlp_out", "mlp_post"), True)
-    for least in (config.least_recall, 0.5):
-        best = best_codes(counts, states, least)
-        for name, (kinds, both) in neurons.items() if best else ():
-            codes, found = mean_precision(with_neurons(best, plain, ids, kinds, both), config)
+def _code_rows(judged: list[_Judged], plain: AutomatonSubject, config: AutomatonEvalConfig) -> list[dict[str, Any]]:
+    """Codes of all runs of an automaton beside the neurons of its plain model, sorted once for all of them."""
+    ids, everything = code_sample(plain, config), [code for found in judged for code in found.best]
+    kinds: dict[str, tuple[tuple[str, ...], bool]] = {"attn_z and mlp_out": (("attn_z", "mlp_out"), False)}
+    kinds["and mlp_post, both signs"] = (("attn_z", "mlp_out", "mlp_post"), True)
+    matched = {name: iter(with_neurons(everything, plain, ids, *chosen)) for name, chosen in kinds.items()}
+    rows = []
+    for found in judged:
+        compared = found.run.published == "attn+MLP, k=1, C=10k"
+        for name, neurons in matched.items():
+            mine = list(islice(neurons, len(found.best)))
+            codes, beside = mean_precision(mine, config)
             rows.append(
                 {
-                    "model": run.name,
-                    "least_recall": least,
-                    "states_with_a_code": f"{len(best)} of {states}",
+                    "model": found.run.name,
+                    "least_recall": found.least,
+                    "states_with_a_code": f"{len(mine)} of {found.states}",
                     "code_precision": codes.value,
                     "low": codes.low,
                     "high": codes.high,
-                    "mean_recall": sum(code.recall for code in best) / len(best),
+                    "mean_recall": sum(code.recall for code in mine) / len(mine),
                     "neurons": name,
-                    "neuron_precision": found.value,
-                    "neuron_low": found.low,
-                    "neuron_high": found.high,
+                    "neuron_precision": beside.value,
+                    "neuron_low": beside.low,
+                    "neuron_high": beside.high,
                     "paper_codes": CODE_PRECISION / 100 if compared else None,
                     "paper_neurons": NEURON_PRECISION / 100 if compared else None,
                 }
             )
-    return rows, [{"model": run.name, **asdict(purity(own, states, config.least_uses))} for own in counts]
+    return rows
 
 
 def _curve_rows(run: AutomatonRun, details: dict[str, Any]) -> list[dict[str, Any]]:

@@ -10,12 +10,6 @@ from .code_search import (
     topic_codes as topic_codes,
 )
 from .code_stream import stream_codes as stream_codes
-from .code_use import (
-    code_contexts as code_contexts,
-    code_lift as code_lift,
-    code_use as code_use,
-    scanned_relations as scanned_relations,
-)
 from .config import CardConfig as CardConfig, ScanConfig as ScanConfig, SearchConfig as SearchConfig
 from .dose import dose_curve as dose_curve
 from .effects import (
@@ -24,21 +18,6 @@ from .effects import (
     unit_effects as unit_effects,
 )
 from .feature_scan import FeatureScan as FeatureScan, has_statistics as has_statistics, open_scan as open_scan
-from .label import (
-    Firing as Firing,
-    firing as firing,
-    label_units as label_units,
-    rules_of as rules_of,
-)
-from .label_config import LabelConfig as LabelConfig
-from .label_explainer import (
-    Explainer as Explainer,
-    ModelExplainer as ModelExplainer,
-    Passage as Passage,
-    ServerExplainer as ServerExplainer,
-    explain_units as explain_units,
-)
-from .label_rules import Rule as Rule, rule_table as rule_table
 from .relations import coactive as coactive, connections as connections, similar_units as similar_units
 from .scan import scan as scan
 from .search import (

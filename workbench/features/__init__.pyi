@@ -10,6 +10,12 @@ from .code_search import (
     topic_codes as topic_codes,
 )
 from .code_stream import stream_codes as stream_codes
+from .code_use import (
+    code_contexts as code_contexts,
+    code_lift as code_lift,
+    code_use as code_use,
+    scanned_relations as scanned_relations,
+)
 from .config import CardConfig as CardConfig, ScanConfig as ScanConfig, SearchConfig as SearchConfig
 from .dose import dose_curve as dose_curve
 from .effects import (

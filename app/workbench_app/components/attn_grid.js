@@ -47,7 +47,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
   };
   const draw = () => {
     if (!root.clientWidth) return;
-    const look = theme(root), step = size() + gap;
+    const began = performance.now(), look = theme(root), step = size() + gap;
     const pen = sharpCanvas(canvas, left + step * info.layers + 2, top + step * info.heads + 2);
     const page = sheet(look);
     pen.imageSmoothingEnabled = side > step;
@@ -64,6 +64,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
     for (let layer = 0; layer < info.layers; layer++) pen.fillText(String(layer), left + layer * step + step / 2 - 1, 9);
     if (state.over) frame(pen, ...state.over, step, look.text, 1.5);
     if (state.selected) frame(pen, ...state.selected, step, look.primary, 3);
+    Object.assign(canvas.dataset, { ms: (performance.now() - began).toFixed(1), step });
   };
   const find = (event) => {
     const place = canvas.getBoundingClientRect(), step = size() + gap;

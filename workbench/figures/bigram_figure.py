@@ -107,3 +107,29 @@ def bigram_features(result: Result) -> go.Figure:
             marker_color=COLOURS[number],
         )
     return fig.update_yaxes(title="along the effect, in its squares")
+
+
+@register("figure", "bigram reproduction")
+def bigram_penalties(result: Result) -> go.Figure:
+    """Correlation with the bigram's surprisal over the share kept, one mark for every penalty; the paper's beside."""
+    rows = result.tables.get("penalties", [])
+    fig = figure()
+    fig.add_scatter(
+        x=[row["kept_share"] for row in rows],
+        y=[row["r"] for row in rows],
+        error_y=_error(rows, "r"),
+        text=[plain(row["mask"]) for row in rows],
+        mode="markers+text",
+        textposition="bottom center",
+        name="measured here",
+    )
+    paper = result.tables.get("paper", [])
+    fig.add_scatter(
+        x=[row["share"] for row in paper],
+        y=[row["selected"] for row in paper],
+        text=[plain(row["model"]) for row in paper],
+        mode="markers",
+        name="the paper's selected ones",
+        marker={"symbol": "x", "color": COLOURS[1]},
+    )
+    return fig.update_xaxes(title="share of the weights that stay", type="log").update_yaxes(title="r")

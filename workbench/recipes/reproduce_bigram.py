@@ -95,7 +95,7 @@ def reproduce_bigram(folder: Path, config: ReproduceConfig, progress: Progress) 
     tables["overlap"] = [{"model": MODEL, **row} for row in judged.tables.get("overlap", [])] + list(OVERLAP)
     return replace(
         judged,
-        kind="reproduction",
+        kind="bigram reproduction",
         scalars={**judged.scalars, "auroc": planted.auroc},
         tables=tables,
         params={"name": "bigram", "selected": chosen},

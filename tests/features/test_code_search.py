@@ -216,7 +216,7 @@ def test_a_scan_reads_codes_while_all_books_stand_in_the_model(subject, scanned,
 
 
 def test_what_a_scan_says_of_codes_against_a_slow_count(subject, scanned, streamed):
-    model, text, books = subject
+    model, _, books = subject
     name, book = next(iter(books.items()))
     used = code_use(model, books, scanned, name)
     row = used.tables["codes"][3]

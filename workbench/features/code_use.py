@@ -122,7 +122,7 @@ def code_lift(
 ) -> Result:
     """Which of the most used codes of two members go together more often than by chance, on one token.
 
-    Table `pairs`: first, second (units), count, lift (over independent use); every pair of the `size` most used of each.
+    Table `pairs`: first, second (units), count, lift (over independent use), for every pair of the `size` most used.
     """
     rows = [(name, scan.statistic("count", name)) for name in (first, second)]
     chosen = [counts.argsort(descending=True, stable=True)[:size] for _, counts in rows]

@@ -90,5 +90,7 @@ from .speed.config import (
 from .speed.mask_config import MaskBenchConfig as MaskBenchConfig
 from .speed.graphs import bench_graphs as bench_graphs
 from .speed.kernels import bench_kernels as bench_kernels
+from .speed.sparsity import bench_sparsity as bench_sparsity
+from .speed.sparsity_config import SparsityBenchConfig as SparsityBenchConfig
 from .speed.training import bench_training as bench_training
 from .stability import stability as stability

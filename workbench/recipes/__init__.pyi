@@ -72,6 +72,7 @@ from .features import (
 from .geometry import geometry_by_name as geometry_by_name, spread_rows as spread_rows
 from .graph_exchange import export_graph as export_graph, import_graph as import_graph
 from .graphs import compare_by_name as compare_by_name, group_by_name as group_by_name, saved_groups as saved_groups
+from .label import keep_labels as keep_labels, label_by_name as label_by_name
 from .lens import lens_by_name as lens_by_name
 from .paths import paths_by_name as paths_by_name, weights_by_name as weights_by_name
 from .probe import Probed as Probed, probe_by_name as probe_by_name, side_effects as side_effects

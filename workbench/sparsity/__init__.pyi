@@ -37,6 +37,7 @@ from .gates import (
     neuron_gate as neuron_gate,
     output_norms as output_norms,
 )
+from .generation_config import SparseGenerationConfig as SparseGenerationConfig
 from .inference import SparseModel as SparseModel
 from .profile import count_text as count_text, firing_limits as firing_limits, profile as profile
 from .profile_config import ProfileConfig as ProfileConfig

@@ -11,6 +11,7 @@ from workbench.evaluation import (
     GraphBenchConfig,
     KernelBenchConfig,
     MaskBenchConfig,
+    SparsityBenchConfig,
     TrainingBenchConfig,
 )
 
@@ -57,6 +58,18 @@ def graphs_command(bench: GraphBenchConfig, as_json: JsonOption = False) -> None
 def codebooks_command(bench: CodebookBenchConfig, as_json: JsonOption = False) -> None:
     """Time training with codebooks beside the plain module, the bare bridge and plain PyTorch codebooks."""
     _bench("codebooks", bench, as_json)
+
+
+@bench_app.command("sparsity")
+@settings(bench=SparsityBenchConfig)
+def sparsity_command(
+    bench: SparsityBenchConfig,
+    cores: Annotated[list[float] | None, typer.Option("--core", help="Shares of a fixed core.")] = None,
+    tokens: Annotated[list[float] | None, typer.Option("--token", help="Shares chosen for each token.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Time generation on some of the neurons beside Hugging Face's generate, with the perplexity that it costs."""
+    _bench("sparsity", _with(bench, cores=cores, tokens=tokens), as_json)
 
 
 @bench_app.command("training")

@@ -32,6 +32,7 @@ from .evaluate import evaluate_command
 from .exchange import export_command, import_command, push_command
 from .features import features_app
 from .geometry import geometry_command
+from .label import label_command
 from .lens import lens_command
 from .models import models_app
 from .planted import planted_command
@@ -61,6 +62,7 @@ app.command("probe")(probe_command)
 app.command("geometry")(geometry_command)
 app.command("lens")(lens_command)
 app.command("converge")(converge_command)
+app.command("label")(label_command)
 app.command("reproduce")(reproduce_command)
 app.command("import")(import_command)
 app.command("export")(export_command)

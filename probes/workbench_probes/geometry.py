@@ -13,7 +13,7 @@ from workbench.core import Progress, Result, Silent, Site, generator
 
 from .dimension import maximum_likelihood, neighbour_distances, two_nn
 from .geometry_config import GeometryConfig
-from .representation_pairs import centred, similarity
+from .representation_pairs import centred, linearity, similarity
 
 
 def geometry(
@@ -54,7 +54,8 @@ def geometry(
         if progress.cancelled():
             break
         found = similarity(compared[first], compared[second], config.components)
-        pairs.append({"first": str(first), "second": str(second), **found._asdict()})
+        straight = linearity(chosen[first], chosen[second])  # wants more rows than dimensions
+        pairs.append({"first": str(first), "second": str(second), **found._asdict(), "linearity": straight})
         progress.advance()
     by_pair = {(row["first"], row["second"]): row for row in pairs}
     for record, (first, second) in zip(records, pairwise(map(str, sites)), strict=False):
@@ -68,7 +69,8 @@ def geometry(
         params=config.model_dump(mode="json"),
         notes=(
             f"{min(count, config.rows)} rows a site, the same tokens everywhere; equal rows count once for dimensions.",
-            f"Similarities from {min(count, config.pair_rows)} rows (RSA: 500); linearity on rows kept from its fit.",
+            f"Similarities from {min(count, config.pair_rows)} rows (RSA: 500). Linearity: fitted on half of "
+            "all rows, measured on the other half; too low where that half has few rows for each dimension.",
         ),
         seed=config.seed,
         partial=len(records) + len(pairs) < len(sites) + len(couples),

@@ -8,7 +8,7 @@ from workbench.core import Config
 class GeometryConfig(Config):
     """How clouds of activations are measured."""
 
-    rows: int = Field(default=2000, ge=16, description="rows measured, spread over the text")
+    rows: int = Field(default=4000, ge=16, description="rows measured, spread over the text")
     neighbours: int = Field(default=20, ge=3, description="neighbours of the maximum-likelihood dimension")
     keep: float = Field(default=0.9, gt=0, le=1, description="share of the ratios that TwoNN looks at, the lowest")
     pair_rows: int = Field(default=800, ge=16, description="rows for comparing representations in pairs")

@@ -63,7 +63,7 @@ def rsa(x: Float[Tensor, "n d"], y: Float[Tensor, "n e"]) -> float:
     return float(np.corrcoef(ranks[0], ranks[1])[0, 1])
 
 
-def linearity(x: Float[Tensor, "n d"], y: Float[Tensor, "n e"], ridge: float = 1e-6) -> float:
+def linearity(x: Float[Tensor, "n d"], y: Float[Tensor, "n e"], ridge: float = 1e-3) -> float:
     """The share of Y that an affine map of X gives, learnt on even rows, measured on odd ones."""
     mean_x, mean_y = x[::2].double().mean(0), y[::2].double().mean(0)
     learn_x, learn_y, test_x, test_y = (

@@ -24,6 +24,21 @@ from .effects import (
     unit_effects as unit_effects,
 )
 from .feature_scan import FeatureScan as FeatureScan, has_statistics as has_statistics, open_scan as open_scan
+from .label import (
+    Firing as Firing,
+    firing as firing,
+    label_units as label_units,
+    rules_of as rules_of,
+)
+from .label_config import LabelConfig as LabelConfig
+from .label_explainer import (
+    Explainer as Explainer,
+    ModelExplainer as ModelExplainer,
+    Passage as Passage,
+    ServerExplainer as ServerExplainer,
+    explain_units as explain_units,
+)
+from .label_rules import Rule as Rule, rule_table as rule_table
 from .relations import coactive as coactive, connections as connections, similar_units as similar_units
 from .scan import scan as scan
 from .search import (

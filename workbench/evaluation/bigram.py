@@ -104,14 +104,15 @@ def answers(
     for _, tokens, where in _batches(model, text, config.batch_sequences):
         logits = model.run(tokens, weights=weights or None).logits
         assert logits is not None
-        found = torch.log_softmax(logits[where].float(), 1)
+        found = torch.log_softmax(logits[where.to(logits.device)].float(), 1).cpu()
         rows, columns = where.nonzero(as_tuple=True)
         surprisal.append(-found.gather(1, tokens.ids[rows, columns + 1][:, None])[:, 0])
         first.append(found.argmax(1))
         wanted = target.wanted(tokens, where)
-        each = torch.special.entr(wanted.probs).sum(1)[wanted.index]
+        probs, index = wanted.probs.cpu(), wanted.index.cpu()
+        each = torch.special.entr(probs).sum(1)[index]
         parts = torch.arange(len(found)).split(256)
-        cross = torch.cat([-(wanted.probs[wanted.index[part]] * found[part]).sum(1) for part in parts])
+        cross = torch.cat([-(probs[index[part]] * found[part]).sum(1) for part in parts])
         divergence.append(cross - each)
     return Answers(torch.cat(surprisal).double().numpy(), torch.cat(first), torch.cat(divergence).double().numpy())
 

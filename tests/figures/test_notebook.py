@@ -56,3 +56,12 @@ def test_the_ends_of_an_interval_stand_behind_their_value():
     assert "<td>0.500</td>" in page
     assert "ce_low" not in page
     assert "<th scope=col>low</th>" in page
+
+
+def test_tokens_with_values_are_a_strip():
+    row = {"tokens": ["a", study.HOSTILE, "c"], "values": [0.0, 2.0, -1.0], "peak": 1, "document": "d"}
+    page = Result("x", tables={"examples": [row]})._repr_html_()
+    assert page.count("<span") >= 3
+    assert 'peak"' in page
+    assert not tags(page) & {"script", "img"}
+    assert "<th scope=col>values</th>" not in page

@@ -27,11 +27,19 @@ QUICK = {
         "SEQUENCES": 512,
         "HELDOUT": 8,
     },
+    "3_what_does_this_feature_mean": {},
     "4_find_and_test_a_circuit": {},
     "5_codebooks_on_the_automaton": {
         "SAMPLES": {"loss_sequences": 64, "code_sequences": 64, "pairs": 60, "bootstrap": 50},
     },
-}
+    "7_how_lazy_are_the_neurons": {
+        "MODEL": "tiny-sentences", "TEXT": "synthetic-sentences", "TOKENS": 2000, "SEQUENCE_LENGTH": 24,
+        "SHARES": "0.5", "DIAL_SEQUENCES": 8,
+    },
+    "8_a_probe_that_is_fooled": {
+        "MODEL": "tiny-wikipedia", "DATA": "sentiment", "SITES": ("embed", "resid_post.0"), "TEXTS": 80,
+    },
+}  # fmt: skip
 
 
 def read(path: Path, parameters: dict) -> nbformat.NotebookNode:

@@ -12,14 +12,15 @@ from .evaluation_picture import fvu_by_layer_svg
 from .graph_picture import graph_svg
 from .layout import node_label, ranked
 from .measurements import layer_rows
-from .theme import FONT, MONO, variables
+from .theme import FONT, MONO
+from .tokens import strip_style, token_strip
 from .validation_picture import group_curve_svg
 from .wording import legible, show, signed, visible
 
 MOST_BYTES = 300_000
 MOST_ROWS, MOST_COLUMNS, MOST_TEXT = 20, 14, 160
 STYLE = (
-    variables()
+    strip_style()
     + ".wb{background:var(--wb-paper);color:var(--wb-ink);font-size:14px;padding:12px;overflow-x:auto}"
     + f".wb{{font-family:{FONT}}}"
     ".wb h3{font-size:1.05em;margin:.2em 0 .6em}.wb p{color:var(--wb-muted);margin:.4em 0}"
@@ -33,7 +34,9 @@ STYLE = (
 )
 
 
-def _cell(value: Any) -> str:
+def _cell(value: Any) -> str | Markup:
+    if isinstance(value, Markup):
+        return value
     if isinstance(value, list | tuple):
         value = " ".join(_cell(item) for item in value[:8])
     return legible(show(value), MOST_TEXT)
@@ -52,9 +55,18 @@ def _with_intervals(row: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
+def _with_strip(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The row with its `tokens` coloured by its `values`, as one cell."""
+    tokens, values, peak = row.get("tokens"), row.get("values"), row.get("peak")
+    if not isinstance(tokens, list | tuple) or not isinstance(values, list | tuple) or len(tokens) != len(values):
+        return dict(row)
+    strip = token_strip([legible(str(token), 40) for token in tokens], values, peak=peak)
+    return {key: strip if key == "tokens" else value for key, value in row.items() if key not in ("values", "peak")}
+
+
 def table_html(rows: Sequence[Mapping[str, Any]], caption: str = "") -> Markup:
     """The first rows and columns of a table, with a word on what was left out."""
-    rows, count = [_with_intervals(row) for row in rows[:MOST_ROWS]], len(rows)
+    rows, count = [_with_strip(_with_intervals(row)) for row in rows[:MOST_ROWS]], len(rows)
     columns = list(dict.fromkeys(key for row in rows for key in row))[:MOST_COLUMNS]
     head = Markup("").join(Markup("<th scope=col>{}</th>").format(legible(str(c), 40)) for c in columns)
     body = Markup("").join(

@@ -35,8 +35,6 @@ from .concepts import first_letter_absorption as first_letter_absorption, probe_
 from .config import EvaluateConfig as EvaluateConfig
 from .continual import continual as continual
 from .continual_config import ContinualConfig as ContinualConfig
-from .dial import dial as dial, mlp_arithmetic as mlp_arithmetic
-from .dial_config import DialConfig as DialConfig
 from .core_clusters import CoreClusters as CoreClusters, similarity_guided as similarity_guided
 from .core_config import (
     CoreClustersConfig as CoreClustersConfig,
@@ -47,6 +45,8 @@ from .core_config import (
 from .core_loss import core_loss as core_loss, smallest_share as smallest_share
 from .core_similarity import core_similarity as core_similarity
 from .core_stability import core_stability as core_stability
+from .dial import dial as dial, mlp_arithmetic as mlp_arithmetic
+from .dial_config import DialConfig as DialConfig
 from .effect_features import effect_features as effect_features
 from .evaluate import Judged as Judged, evaluate as evaluate, evaluate_sets as evaluate_sets
 from .matching import (
@@ -87,9 +87,9 @@ from .speed.config import (
     KernelBenchConfig as KernelBenchConfig,
     TrainingBenchConfig as TrainingBenchConfig,
 )
-from .speed.mask_config import MaskBenchConfig as MaskBenchConfig
 from .speed.graphs import bench_graphs as bench_graphs
 from .speed.kernels import bench_kernels as bench_kernels
+from .speed.mask_config import MaskBenchConfig as MaskBenchConfig
 from .speed.sparsity import bench_sparsity as bench_sparsity
 from .speed.sparsity_config import SparsityBenchConfig as SparsityBenchConfig
 from .speed.training import bench_training as bench_training

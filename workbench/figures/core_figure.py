@@ -62,3 +62,12 @@ def core_similarity(result: Result) -> go.Figure:
             marker={"size": 5, "opacity": 0.4 if grade == 0 else 0.9},
         )
     return fig
+
+
+@register("figure", "sparse_generation")
+def sparse_generation(result: Result) -> go.Figure:
+    """Where the seconds of one generation went."""
+    fig = figure(xaxis_title="seconds", height=220)
+    for name in ("read", "choose", "generate"):
+        fig.add_bar(orientation="h", x=[result.scalars[f"{name}_seconds"]], y=["time"], name=name)
+    return fig.update_layout(barmode="stack")

@@ -39,8 +39,8 @@ from .component_settings import DEFAULT_SCORERS as DEFAULT_SCORERS, SCORERS as S
 from .components import discover_by_name as discover_by_name, patch_by_name as patch_by_name
 from .continual import continual_by_name as continual_by_name, topic_rows as topic_rows
 from .continual_config import TopicRowsConfig as TopicRowsConfig
-from .core_neurons import MEASURES as MEASURES, core_by_name as core_by_name, measure_core as measure_core
 from .convergence import converge_by_name as converge_by_name
+from .core_neurons import MEASURES as MEASURES, core_by_name as core_by_name, measure_core as measure_core
 from .demo import DemoConfig as DemoConfig, DemoOutcome as DemoOutcome, demo as demo, demo_settings as demo_settings
 from .dictionaries import (
     find_dictionaries as find_dictionaries,
@@ -87,8 +87,8 @@ from .score_ranking import (
     spoiled_sets as spoiled_sets,
 )
 from .score_ranking_config import ScoreRankingConfig as ScoreRankingConfig
-from .sparsity import dial_by_name as dial_by_name, profile_by_name as profile_by_name
 from .sparse_generation import generate_by_name as generate_by_name, generate_sparsely as generate_sparsely
+from .sparsity import dial_by_name as dial_by_name, profile_by_name as profile_by_name
 from .steered import Steered as Steered, open_steered as open_steered
 from .study import (
     Bench as Bench,

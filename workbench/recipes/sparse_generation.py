@@ -87,7 +87,7 @@ def generate_sparsely(
         params=config.model_dump(mode="json") | {"model": plain.name},
         notes=(
             "the prompt is read densely; tokens per second are those after it, without loading, reading and choosing",
-            "mlp_mb_a_token: weights of the MLPs that one token reads; held_mb: copies of weights that the choice keeps",
+            "mlp_mb_a_token: weights of the MLPs that one token reads; held_mb: copies of weights that it keeps",
         ),
         seed=config.seed,
         partial=partial,

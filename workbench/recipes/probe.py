@@ -94,9 +94,10 @@ def probe_by_name(
     if steer is not None and not result.partial and (config is None or config.method != "sparse" or members is None):
         probe = read_probe(result)
         corpus = open_text(text, offline=offline, progress=progress)
-        packed = pack(corpus, subject.tokenizer, PackConfig(max_sequences=4 * steer.sequences), subject.policy)
-        spread = read.rows[probe.site]
-        effects = side_effects(subject, probe, spread, packed.take(torch.arange(steer.sequences)), steer, progress)
+        windows = PackConfig(sequence_length=min(128, subject.shape.n_ctx), max_sequences=4 * steer.sequences)
+        packed = pack(corpus, subject.tokenizer, windows, subject.policy)
+        part = packed.take(torch.arange(0, len(packed), max(1, len(packed) // steer.sequences))[: steer.sequences])
+        effects = side_effects(subject, probe, read.rows[probe.site], part, steer, progress)
         effects.save(place.path_of("results", f"{name}-steering"))
     return Probed(result, effects)
 

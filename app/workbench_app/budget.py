@@ -1,6 +1,7 @@
 """The app measured as people meet it: a served app of its own, a headless Chromium, each interaction timed."""
 
 import importlib
+import logging
 import shutil
 import statistics
 import tempfile
@@ -19,6 +20,7 @@ from workbench.core import CircuitGraph, ConfigError, Manifest, Node, Progress, 
 from .budget_config import BUDGETS, AppBenchConfig
 from .serve import Server, running
 
+log = logging.getLogger(__name__)
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 SWITCHES = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking")
 PROMPT = "When Mary and John went to the store, John gave a drink to"
@@ -45,7 +47,7 @@ def measure_app(config: AppBenchConfig, workspace: Path | None = None, progress:
     with tempfile.TemporaryDirectory(prefix="workbench-bench-app-") as folder:
         place, testable = _furnish(Path(folder), workspace, config)
         began = time.monotonic()
-        with running(place, config.model, seconds=config.seconds) as server, playwright.sync_playwright() as driver:
+        with running(place, config.model) as server, playwright.sync_playwright() as driver:
             started = time.monotonic() - began
             chrome = driver.chromium.launch(executable_path=browser, headless=True, args=list(SWITCHES))
             try:
@@ -118,6 +120,7 @@ class _Bench:
 
     def note(self, name: str, value: float) -> None:
         self.seen.setdefault(name, []).append(value)
+        log.info("%s: %.3g", name, value)
 
     def result(self) -> Result:
         rows = []
@@ -157,6 +160,7 @@ class _Bench:
                 part()
             except Exception as error:  # one part that cannot be measured leaves the others
                 self.notes.append(f"{name}: not measured ({type(error).__name__}: {str(error).splitlines()[0][:160]})")
+            self.progress.partial(self.result())
             self.progress.advance()
 
     @contextmanager

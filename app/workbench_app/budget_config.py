@@ -14,7 +14,7 @@ class AppBenchConfig(Config):
     repeats: int = Field(default=5, ge=1, description="times that each interaction is made; the median counts")
     nodes: tuple[int, ...] = Field(default=(500, 1000, 2000), description="sizes of the graphs that are drawn")
     tokens: int = Field(default=1000, ge=64, description="tokens of the long prompt")
-    seconds: float = Field(default=120, gt=0, description="longest wait for any one thing")
+    seconds: float = Field(default=30, gt=0, description="longest wait for any one thing")
 
 
 @dataclass(frozen=True)

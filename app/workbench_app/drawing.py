@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from workbench import core
+from workbench.figures import clip
 
 OPENED = 500  # a graph of more nodes opens at 90 % of the influence
 MAX_NODES, MAX_EDGES = 2000, 20_000  # what is sent to the browser; what is left out is counted there
+LONGEST = 200  # letters of a token or label that the page is sent
 FREE = ("embed", "logit")
 SCORES = (
     "replacement",
@@ -30,13 +32,13 @@ class Names:
 
     def __call__(self, node: core.Node) -> str:
         if node.kind == "embed":
-            return f"token {node.label or self.graph.tokens[node.position]}"
+            return clip(f"token {node.label or self.graph.tokens[node.position]}", LONGEST)
         if node.kind == "logit":
-            return node.label.strip() or f"target {node.index}"
+            return clip(node.label.strip(), LONGEST) or f"target {node.index}"
         if node.kind == "error":
             return f"L{node.layer} error"
         words = self.labels.get(str(node.unit), "") or node.label.strip() or self.promoted.get(str(node.unit), "")
-        return f"{self.stem(node)}{': ' if words else ''}{words}"
+        return clip(f"{self.stem(node)}{': ' if words else ''}{words}", LONGEST)
 
     def stem(self, node: core.Node) -> str:
         """What a node is, without words."""
@@ -90,7 +92,7 @@ def payload(graph: core.CircuitGraph, names: Names, densities: Mapping[str, floa
     ]
     return {
         "id": f"{graph.manifest.content_hash[:16]}-{len(names.promoted)}",
-        "tokens": list(graph.tokens),
+        "tokens": [clip(token, LONGEST) for token in graph.tokens],
         "n_layers": graph.n_layers,
         "nodes": nodes,
         "source": inside.source[strongest].tolist(),

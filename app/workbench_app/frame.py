@@ -1,6 +1,8 @@
 """The frame around every page: title, sidebar, jobs, and errors as one sentence."""
 
+import hmac
 import logging
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from urllib.parse import urlencode
@@ -8,6 +10,7 @@ from urllib.parse import urlencode
 import streamlit as st
 
 from workbench.core import Result, WorkbenchError
+from workbench.figures import legible
 from workbench.workspace import Job
 
 from . import draft, state
@@ -15,6 +18,7 @@ from .focus import focus, set_focus, to_query
 from .offers import default_model, known
 
 logger = logging.getLogger(__name__)
+LONGEST = 20_000  # letters of a text that a page shows
 
 
 @contextmanager
@@ -34,9 +38,25 @@ def guard() -> Iterator[None]:
         )
 
 
+def admitted() -> bool:
+    """Whether the visitor may see the pages: always on this machine, else with the token of the server."""
+    wanted = os.environ.get("WORKBENCH_APP_TOKEN", "")
+    told = str(st.query_params.get("token", "")) or str(st.session_state.get("token", ""))
+    if st.session_state.get("admitted") or not wanted or hmac.compare_digest(told.encode(), wanted.encode()):
+        st.session_state["admitted"] = True
+        return True
+    st.title("workbench", anchor=False)
+    st.text_input("Token", type="password", key="token", help="It was printed where the app was started.")
+    if told:
+        st.error("This is not the token of this server.", icon=":material/key_off:")
+    return False
+
+
 def plain(text: str) -> str:
-    """Text that Markdown leaves as it is, on one line."""
-    return "".join(f"\\{mark}" if mark in "\\`*_{}[]()<>#+-!|~$:" else mark for mark in text.replace("\n", "↵"))
+    """Text that Markdown leaves as it is, on one line; what would hide or reorder text is spelled out."""
+    return "".join(
+        f"\\{mark}" if mark in "\\`*_{}[]()<>#+-!|~$:" else mark for mark in legible(text.replace("\n", "↵"), LONGEST)
+    )
 
 
 def title(text: str, purpose: str) -> None:

@@ -68,6 +68,8 @@ PAGES = {
 }
 
 st.set_page_config(page_title="workbench", page_icon=str(Path(__file__).with_name("icon.svg")), layout="wide")
+if not frame.admitted():
+    st.stop()
 purposes = {name: text for pages in PAGES.values() for name, (_, _, text) in pages.items()}
 page = st.navigation(
     {

@@ -28,6 +28,8 @@ from .drawing import Names, names_of, payload
 from .focus import INLINE, Focus, change_focus, focus, from_query, prompt_id, set_focus, write_address
 from .shelf import Shelf
 
+KEPT = 24  # results of ended jobs that pages can still show
+
 
 def workspace() -> places.Workspace:
     """The workspace that the app was started on."""
@@ -70,9 +72,11 @@ def start_job(
     key: str, name: str, work: Callable[[core.Progress], Any], command: str = "", uses_model: bool = True
 ) -> None:
     """Start the job of a request unless it runs already."""
-    job = job_of(key)
+    job, requests = job_of(key), _requests()
     if job is None or not job.active:
-        _requests()[key] = jobs().submit(name, work, command=command, uses_model=uses_model)
+        requests[key] = jobs().submit(name, work, command=command, uses_model=uses_model)
+    for old in [key for key, job in requests.items() if not job.active][:-KEPT]:
+        del requests[old]
 
 
 @st.cache_resource(max_entries=2, show_spinner="Opening the dictionaries …")
@@ -171,7 +175,7 @@ def labels_of(graph: core.CircuitGraph) -> dict[str, str]:
     return {str(unit): text for unit, text in database().labels().items() if unit in own}
 
 
-@st.cache_resource(max_entries=32, show_spinner=False)
+@st.cache_resource(max_entries=32, show_spinner="Searching paths …")
 def paths(graph_hash: str, _graph: core.CircuitGraph, source: str, target: str, k: int) -> core.Result:
     """The strongest paths between two nodes of a graph."""
     return circuits_room.strongest_paths(_graph, source, target, k)

@@ -1,9 +1,12 @@
 import socket
+from pathlib import Path
 
 import pytest
+from streamlit.testing.v1 import AppTest
 
+import workbench_app
 from workbench.core import ConfigError
-from workbench_app.serve import ADDRESS, command, free_port, options
+from workbench_app.serve import ADDRESS, TOKEN, command, free_port, is_own, options
 
 
 def test_the_server_listens_here_only_and_tells_nobody():
@@ -37,3 +40,31 @@ def test_the_command_serves_the_frame():
     assert words[1:4] == ["-m", "streamlit", "run"]
     assert words[4].endswith("workbench_app/main.py")
     assert "--server.port=9999" in words
+
+
+def test_only_other_addresses_ask_for_a_token():
+    assert is_own("127.0.0.1")
+    assert is_own("::1")
+    assert is_own("localhost")
+    assert not is_own("0.0.0.0")
+    assert not is_own("192.168.0.7")
+    assert options(1, "0.0.0.0")["server.address"] == "0.0.0.0"
+    with pytest.raises(ConfigError):
+        free_port(0, "203.0.113.7")
+
+
+def test_without_the_token_no_page_is_drawn(monkeypatch):
+    monkeypatch.setenv(TOKEN, "secret")
+    main = str(Path(workbench_app.__file__).with_name("main.py"))
+    at = AppTest.from_file(main, default_timeout=60).run()
+    assert [box.label for box in at.text_input] == ["Token"]
+    at.text_input[0].set_value("wrong").run()
+    assert len(at.error) == 1
+    assert not at.metric
+    at.text_input[0].set_value("secret").run()
+    assert not at.error
+    assert at.run().title[0].value == "workbench"
+    assert not [box for box in at.text_input if box.label == "Token"]
+    told = AppTest.from_file(main, default_timeout=60)
+    told.query_params["token"] = "secret"
+    assert not [box for box in told.run().text_input if box.label == "Token"]

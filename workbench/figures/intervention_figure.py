@@ -13,7 +13,10 @@ from .wording import plain
 def interventions(result: Result) -> go.Figure:
     """Predicted against measured change of the metric: tests, random groups, and the change with its sign turned."""
     fig = figure(title="change of the metric: predicted against measured")
-    tests, controls = result.tables.get("tests", []), result.tables.get("controls", [])
+    tests, controls = (
+        [row for row in result.tables.get(name, []) if row["predicted"] is not None and row["measured"] is not None]
+        for name in ("tests", "controls")
+    )
     rows = [*tests, *controls]
     reach = max((abs(row[key]) for row in rows for key in ("predicted", "measured")), default=1.0) or 1.0
     line = {"color": NEUTRAL, "dash": "dash", "width": 1}

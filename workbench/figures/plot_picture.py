@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from .picture import INKS, picture
-from .wording import clip
+from .wording import clip, legible
 
 CYCLE = (INKS.positive, INKS.negative, INKS.neutral, INKS.ink, INKS.muted)
 LINES = {"dash": "--", "dot": ":", "dashdot": "-.", "longdash": "--", "solid": "-"}
@@ -31,7 +31,7 @@ def plot_svg(fig: go.Figure, name: str, alt: str, size: tuple[float, float] = (8
         for suffix, axes in places.items():
             _finish(fig, axes, suffix)
 
-    return picture(name, clip(alt, 300), size, draw)
+    return picture(name, legible(alt, 300), size, draw)
 
 
 def _axes_of(trace: Any) -> str:
@@ -85,4 +85,5 @@ def _finish(fig: go.Figure, axes: Axes, suffix: str) -> None:
 
 def _text(text: str) -> str:
     """Words without plotly's marks."""
-    return re.sub(r"<[^>]*>", " ", text).replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+    bare = re.sub(r"<[^>]*>", " ", text).replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+    return legible(bare, 200)

@@ -129,10 +129,12 @@ def _build(entry: Entry, names: Names, layout: dict[str, Any]) -> None:
 def show_tests(result: Result, key: str, brief: bool) -> None:
     """One Result of interventions: the verdicts, the controls' row, next tokens before and after."""
     scalars = result.scalars
-    told = [f"sign agrees in {100 * scalars['sign_agreement']:.0f} %"] if "sign_agreement" in scalars else []
-    if "r_squared" in scalars:
+    told = (
+        [f"sign agrees in {100 * scalars['sign_agreement']:.0f} %"] if scalars.get("sign_agreement") is not None else []
+    )
+    if scalars.get("r_squared") is not None:
         told.append(f"R² {scalars['r_squared']:.2f}")
-    told += [f"metric {show(scalars['metric_value'])}"] if "metric_value" in scalars else []
+    told += [f"metric {show(scalars['metric_value'])}"] if scalars.get("metric_value") is not None else []
     told += [":orange-badge[partial]"] if result.partial else []
     st.caption(" · ".join(told))
     rows = [
@@ -154,6 +156,7 @@ def show_tests(result: Result, key: str, brief: bool) -> None:
         tokens = pd.DataFrame(result.tables["tokens"])
         if len(tokens):
             which = st.selectbox("Next tokens", list(dict.fromkeys(tokens["test"])), key=f"{key}_which")
+            tokens = tokens.astype({"before": float, "after": float})
             part = tokens[tokens["test"] == which].assign(change=lambda t: t["after"] - t["before"])
             st.dataframe(
                 part[["token", "before", "after", "change"]], hide_index=True, key=f"{key}_tokens",

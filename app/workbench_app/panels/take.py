@@ -15,7 +15,7 @@ from workbench.circuits import PruneConfig, prune
 from workbench.core import ArtifactError, CircuitGraph, Result
 from workbench.exchange import GraphFile, write_graph
 from workbench.figures import graph_svg
-from workbench.recipes import import_graph, report_by_name
+from workbench.recipes import import_graph, report_by_name, slug
 from workbench.report import FORMATS
 from workbench.workspace import Entry
 from workbench_app import frame, layouts, state, work
@@ -63,7 +63,7 @@ def open_file(stream: Any, name: str) -> str:
                 if taken > LARGEST:
                     raise ArtifactError(f"the file holds more than {size(LARGEST)}", hint="prune it where it was made")
                 file.write(block)
-        read = import_graph(state.workspace(), path, name=_free(Path(name).name.split(".")[0]))
+        read = import_graph(state.workspace(), path, name=free_name(Path(name).name.split(".")[0]))
     chosen = {
         "pins": list(read.pinned),
         "groups": [{"name": label, "members": list(members)} for label, members in read.supernodes],
@@ -75,9 +75,8 @@ def open_file(stream: Any, name: str) -> str:
     return read.slug
 
 
-def _free(wanted: str) -> str:
-    from workbench.recipes import slug
-
+def free_name(wanted: str) -> str:
+    """A name that no graph of the workspace has yet."""
     base = slug(wanted)
     names = {entry.name for entry in state.workspace().list("graphs")}
     name, number = base, 2

@@ -15,6 +15,8 @@ from workbench_app.focus import focus
 from workbench_app.offers import default_model, examples
 from workbench_app.wording import show, size
 
+from . import take
+
 PACE = "pace-trace"
 TARGETS = {"top": "the most probable tokens", "one": "one token", "difference": "one token against another"}
 ASSUMED_L0 = 32
@@ -69,7 +71,7 @@ def _form() -> None:
     if ids:
         st.caption(estimate(model, len(ids), most))
     if st.button("Start", type="primary", icon=":material/play_arrow:", disabled=not prompt.strip() or not name):
-        start(prompt, chosen, target, foil, name, most)
+        start(prompt, chosen, target, foil, take.free_name(name), most)
         st.rerun()
 
 

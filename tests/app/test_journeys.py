@@ -3,6 +3,7 @@
 import json
 import re
 import signal
+from typing import Any
 
 import pytest
 
@@ -120,7 +121,7 @@ def test_a_server_that_is_killed_loses_nothing(browser, tmp_path, monkeypatch):
             context.set_default_timeout(60_000)
             watched = Watched(context.new_page(), server.url)
             _watch(watched)
-            page = watched.page
+            page: Any = watched.page
             page.goto(f"{server.url}/circuits?ci=mary-john")
             nodes = nodes_of(page)
             if turn == 0:

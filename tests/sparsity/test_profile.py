@@ -127,7 +127,7 @@ def test_memory_does_not_grow_with_the_text(model, text):
     before = held()
     for _ in range(5):
         for rows in stream(model, text, 3):
-            counts.add(model.capture(rows.tokens, ["mlp_post.0"])[Site("mlp_post", 0)], rows)
+            counts.add(model.capture(rows.tokens, ["mlp_post.0"])[Site("mlp_post", 0)].flatten(0, 1), rows)
     assert held() == before
     assert counts.tally.rows == 5 * int((text.lengths - 1).sum())
 
@@ -149,3 +149,19 @@ def test_a_head_that_looks_at_the_first_token_is_idle(model, text):
 def test_only_so_many_tokens(relu, text):
     few = profile(relu, text, CONFIG.model_copy(update={"tokens": 20}))
     assert 15 <= few.scalars["tokens"] <= 35
+
+
+@pytest.mark.parametrize("sequences", [2, 40])
+def test_watched_neurons_are_those_of_the_site(model, sequences):
+    """By the long way for few rows and by the short way for many; the runs stay what they are."""
+    ids = torch.randint(2, 50, (sequences, 32), generator=torch.Generator().manual_seed(1))
+    plain, seen = model.run(ids).logits, {0: [], 1: []}
+    watchers = {layer: lambda x, layer=layer: seen[layer].append(x.clone()) for layer in seen}
+    with torch.no_grad(), model.watch_neurons(watchers):
+        torch.testing.assert_close(model.run(ids).logits, plain)
+    for layer, pieces in seen.items():
+        wanted = model.capture(ids, [Site("mlp_post", layer)])[Site("mlp_post", layer)].flatten(0, 1)
+        torch.testing.assert_close(torch.cat(pieces), wanted)
+    counts = {layer: len(pieces) for layer, pieces in seen.items()}
+    model.run(ids)
+    assert counts == {layer: len(pieces) for layer, pieces in seen.items()}

@@ -240,6 +240,25 @@ class HookedModel:
         with products_in_force(layers):
             yield self
 
+    @contextmanager
+    def watch_neurons(self, watchers: Mapping[int, Callable[[Float[Tensor, "n f"]], None]]) -> Iterator[None]:
+        """Inside, each function sees what `mlp_post` of its layer holds in every run, without changing it.
+
+        It is given some rows at a time, batch and position flattened, in their order; it may not keep them. Cheaper
+        than a Site that is captured: the hidden layer need not be held whole.
+        """
+        handles = []
+        try:
+            for layer, watch in watchers.items():
+                self._addresses.point(Site("mlp_post", layer))
+                last = dict(self._bridge.blocks[layer].mlp.named_children())["out"].original_component
+                handles.append(last.register_forward_pre_hook(_seen_by(watch)))
+            with self._shortcuts.watched(watchers):
+                yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
     @property
     def _canonical(self) -> Parameters:
         if self._parameters is None:
@@ -295,3 +314,10 @@ class HookedModel:
                     "out of memory", found, "use a smaller batch, shorter prompts or fewer sites"
                 ) from None
             raise
+
+
+def _seen_by(watch: Callable[[Tensor], None]) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
+    def look(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        watch(inputs[0].flatten(0, -2))
+
+    return look

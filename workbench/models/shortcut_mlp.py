@@ -36,7 +36,8 @@ class MlpShortcut:
         parts = dict(mlp.named_children())
         self._parts = [parts[name] for name in ("gate", "in", "out") if name in parts]
         self._linears = [part.original_component for part in self._parts]
-        self._buffers = Buffers()
+        self.watch: Callable[[Float[Tensor, "n f"]], None] | None = None
+        """Sees the hidden layer piece by piece, rows in their order, wherever the short way is taken."""
 
     @classmethod
     def fits(cls, mlp: Any, activation: str) -> bool:
@@ -98,6 +99,8 @@ class MlpShortcut:
         hidden = weights[0].activated(x, biases[0], self._activation)
         if len(weights) == 3:
             hidden = weights[1].times(x, biases[1], hidden)
+        if self.watch is not None:
+            self.watch(hidden)
         return weights[-1](hidden, biases[-1])
 
     def _buffered(self, x: Tensor, place: Tensor | None) -> Float[Tensor, "n d"]:
@@ -105,6 +108,8 @@ class MlpShortcut:
         hidden = _activate(_product(x, first, _buffers.take("hidden", x, first)), self._activation)
         for linear in gated:
             hidden.mul_(_product(x, linear, _buffers.take("gated", x, linear)))
+        if self.watch is not None:
+            self.watch(hidden)
         return _product(hidden, last, torch.empty_like(x) if place is None else place)
 
 

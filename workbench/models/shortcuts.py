@@ -8,7 +8,7 @@ give the numbers that Hugging Face gives.
 """
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -29,9 +29,10 @@ class Shortcuts:
     def __init__(self, bridge: Any, shape: ModelShape) -> None:
         self.can_fuse = shape.family in _FUSED
         self.fusing = False
+        self._mlps: dict[int, MlpShortcut] = {}
         if self.can_fuse:
             bridge.original_model.config._attn_implementation = "sdpa"
-        for block in bridge.blocks:
+        for layer, block in enumerate(bridge.blocks):
             parts = dict(block.named_children())
             if self.can_fuse:
                 block.attn.original_component.config._attn_implementation = "sdpa"
@@ -40,7 +41,8 @@ class Shortcuts:
                 if norm.use_native_layernorm_autograd:
                     _replace_forward(norm, _norm(norm, norm.forward))
             if "mlp" in parts and MlpShortcut.fits(block.mlp, shape.act_fn):
-                _replace_forward(block.mlp, MlpShortcut(block.mlp, block.mlp.forward, shape.act_fn))
+                self._mlps[layer] = MlpShortcut(block.mlp, block.mlp.forward, shape.act_fn)
+                _replace_forward(block.mlp, self._mlps[layer])
             _keep_signature(block)
 
     @contextmanager
@@ -51,6 +53,18 @@ class Shortcuts:
             yield
         finally:
             self.fusing = before
+
+    @contextmanager
+    def watched(self, watchers: Mapping[int, Callable[[Tensor], None]]) -> Iterator[None]:
+        """Inside, each function sees the hidden layer of its MLP wherever the short way is taken."""
+        own = {layer: watch for layer, watch in watchers.items() if layer in self._mlps}
+        try:
+            for layer, watch in own.items():
+                self._mlps[layer].watch = watch
+            yield
+        finally:
+            for layer in own:
+                self._mlps[layer].watch = None
 
     def _attention(self, attention: Any, stepwise: Callable[..., Any]) -> Callable[..., Any]:
         def forward(*args: Any, **kwargs: Any) -> tuple[Tensor, Tensor | None]:

@@ -140,7 +140,7 @@ def train_lazy(run: LazyRun, text: PackedText, root: Path, progress: Progress | 
         lr=run.lr,
         warm_up=50,
         decay_share=0.6,
-        checkpoint_every_chunks=10,
+        checkpoint_every_chunks=3,
         probe_every_chunks=1,
     )
     probe = DensityProbe(probe_text(text))

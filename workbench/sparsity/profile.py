@@ -1,6 +1,6 @@
 """profile: which neurons of every MLP fire, streamed over text in one pass."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -114,18 +114,29 @@ def count_text(
                 if not number:
                     raise Interrupted("the profile was cancelled before anything was counted")
                 return True
-            functions = [_watch(layer, "mlp_post", found, rows) for layer, found in enumerate(neurons)]
-            functions += [_watch(layer, "resid_post", found, rows) for layer, found in enumerate(outliers)]
-            model.intervene(rows.tokens, functions, logits=False)
+            watchers = {layer: _watch_neurons(found, rows) for layer, found in enumerate(neurons)}
+            functions = [_watch_stream(layer, found, rows) for layer, found in enumerate(outliers)]
+            with model.watch_neurons(watchers):
+                model.intervene(rows.tokens, functions, logits=False)
             progress.advance(int(rows.tokens.lengths.sum()))
     return False
 
 
-def _watch(layer: int, kind: str, found: NeuronCounts | OutlierCounts, rows: Rows) -> tuple[Site, Any]:
+def _watch_neurons(found: NeuronCounts, rows: Rows) -> Callable[[Tensor], None]:
+    start = 0
+
+    def watch(x: Tensor) -> None:
+        nonlocal start
+        start = found.add(x, rows, start)
+
+    return watch
+
+
+def _watch_stream(layer: int, found: OutlierCounts, rows: Rows) -> tuple[Site, Callable[[Tensor], None]]:
     def watch(x: Tensor) -> None:
         found.add(x, rows)
 
-    return Site(kind, layer), watch
+    return Site("resid_post", layer), watch
 
 
 def _counted(layer: int, found: NeuronCounts, outliers: OutlierCounts) -> dict[str, Any]:

@@ -59,13 +59,17 @@ class NeuronCounts:
         self.by_band = torch.zeros(2, len(BANDS), dtype=torch.long)
         self.largest = 0.0
 
-    def add(self, x: Float[Tensor, "b t f"], rows: Rows) -> None:
-        fired, largest = (found.cpu() for found in self.tally.add(x.flatten(0, 1), rows.kept.to(x.device)))
-        ones = rows.kept.long()
-        for sums, place in ((self.by_position, rows.position), (self.by_band, rows.band)):
+    def add(self, x: Float[Tensor, "n f"], rows: Rows, start: int = 0) -> int:
+        """Take in the rows of a batch from `start` on; returns where the next ones begin."""
+        part = slice(start, start + len(x))
+        kept = rows.kept[part]
+        fired, largest = (found.cpu() for found in self.tally.add(x, kept.to(x.device)))
+        ones = kept.long()
+        for sums, place in ((self.by_position, rows.position[part]), (self.by_band, rows.band[part])):
             sums[0].index_add_(0, place, fired)
             sums[1].index_add_(0, place, ones)
         self.largest = max(self.largest, float(largest.max()))
+        return part.stop
 
     @property
     def rates(self) -> Float[Tensor, " f"]:

@@ -182,19 +182,21 @@ chosen = benches.chosen_set()
 frame.actions(as_python(chosen), title=f"Codes of {chosen}" if chosen else "", result=current)
 with frame.guard():
     model = frame.need_model()
-    if model and (chosen is None or not (found := benches.bench(model, chosen)).books):
-        no_codebooks(chosen)
-    elif model:
+    opened = benches.bench(model, chosen) if model and chosen else None
+    if opened is not None and chosen is not None and opened.books:
+        name: str = chosen
+        found: Bench = opened
         scan = benches.scan(found)
         draw = {
-            "Codes": lambda: codes(chosen, found, scan) if scan else not_scanned(chosen, found),
-            "Pairs": lambda: code_pairs.show_panel(found, scan) if scan else not_scanned(chosen, found),
-            "Topics": lambda: topics(chosen, found),
-            "Training": lambda: training(chosen),
+            "Codes": lambda: codes(name, found, scan) if scan else not_scanned(name, found),
+            "Pairs": lambda: code_pairs.show_panel(found, scan) if scan else not_scanned(name, found),
+            "Topics": lambda: topics(name, found),
+            "Training": lambda: training(name),
         }
-        for tab, show in zip(
-            st.tabs(list(draw), key="cb_view", on_change="rerun", bind="query-params"), draw.values(), strict=True
-        ):
+        made = st.tabs(list(draw), key="cb_view", on_change="rerun", bind="query-params")
+        for tab, show in zip(made, draw.values(), strict=True):
             if tab.open:
                 with tab, frame.guard():
                     show()
+    elif model:
+        no_codebooks(chosen)

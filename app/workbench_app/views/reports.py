@@ -5,7 +5,7 @@ import base64
 import pandas as pd
 import streamlit as st
 
-from workbench.core import WorkbenchError
+from workbench.core import ArtifactError, WorkbenchError
 from workbench.recipes import rerun_report, slug
 from workbench.report import FORMATS, Report, read_report, report_html, write_report
 from workbench.workspace import Entry
@@ -67,6 +67,8 @@ def listing(entries: list[Entry]) -> None:
 def opened(entry: Entry) -> None:
     """One finished report: preview, downloads, and running it again."""
     st.button("All reports", key="re_back", icon=":material/arrow_back:", on_click=lambda: set_focus(report=None))
+    if entry.manifest is None:
+        raise ArtifactError(entry.problem)
     report = read_report(entry.path)
     with st.container(horizontal=True):
         for name, (file, make) in FORMATS.items():

@@ -82,8 +82,6 @@ page = st.navigation(
     }
 )
 name = page.url_path or "home"
-if target := st.session_state.pop("goto", ""):  # a click inside a fragment or a callback asked for another page
-    st.switch_page(target)
 frame.tighten()
 frame.title("workbench" if name == "home" else page.title, purposes[name])
 waiting = st.empty()

@@ -47,18 +47,5 @@ def drawer(unit: Unit) -> None:
             pairs = [*row["promoted"][:5], *reversed(row["suppressed"][:3])]
             bars = [Bar(str(text), float(value), show(value), token=True) for text, value in pairs]
             components.bars(f"peek_writes_{unit}", bars, signed=True)
-        for words, icon, key, tab in (
-            ("Open page", "open_in_full", "open", ""),
-            ("Steer it", "tune", "steer", "Steer"),
-        ):
-            st.button(words, icon=f":material/{icon}:", key=f"peek_{key}_{unit}", on_click=go, args=(unit, tab))
-    if st.session_state.get("goto"):
-        st.rerun()
-
-
-def go(unit: Unit, tab: str) -> None:
-    """Look at a unit on its own page, at one of its tabs."""
-    change_focus(unit=str(unit), dictionary=unit.artifact or "neurons")
-    if tab:
-        st.session_state["ft_tab"] = tab
-    st.session_state["goto"] = "views/features.py"
+        change_focus(unit=str(unit), dictionary=unit.artifact or "neurons")
+        st.page_link("views/features.py", label="Open page", icon=":material/open_in_full:")

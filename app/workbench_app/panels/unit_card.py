@@ -74,8 +74,6 @@ def header(unit: Unit, found: Bench, scan: FeatureScan | None) -> None:
 def fires(unit: Unit, found: Bench, scan: FeatureScan | None) -> None:
     """Histogram and examples of four kinds: the strongest are never alone."""
     components.begin("unit examples")
-    if st.session_state.get("goto"):
-        st.rerun()
     if scan is None:
         st.caption("Nothing was scanned yet; see above.")
         return
@@ -92,6 +90,8 @@ def fires(unit: Unit, found: Bench, scan: FeatureScan | None) -> None:
         st.metric(
             "closest twin", f"{numbers['twin']:.0f}", delta=f"cosine {numbers['twin_cosine']:.2f}", delta_color="off"
         )
+    if st.session_state.pop("ft_opened", False):
+        st.page_link("views/prompt.py", label="Open it on the Prompt page", icon=":material/arrow_forward:")
     chosen = st.segmented_control(
         "Examples", list(SETS), default="Top", required=True, key="ft_set", label_visibility="collapsed"
     )
@@ -110,9 +110,7 @@ def fires(unit: Unit, found: Bench, scan: FeatureScan | None) -> None:
         shown = [{**row, "source": f"{row['document']}, position {row['position']}"} for row in part]
         components.examples(f"ft_examples_{kind}_{band}", shown, on_pick=opener(part))
     st.caption(
-        frame.plain(
-            f"A click opens the example on the Prompt page. Text: {result.params['text']}, {result.params['licence']}."
-        )
+        frame.plain(f"A click makes the example the prompt. Text: {result.params['text']}, {result.params['licence']}.")
     )
 
 
@@ -126,7 +124,7 @@ def opener(rows: list[dict[str, Any]]) -> Callable[[int], None]:
         text = "".join(tokens[1:] if tokens and tokens[0] in special else tokens)
         change_focus(prompt="", position=None)
         state.ask(text.strip(" "))
-        st.session_state["goto"] = "views/prompt.py"
+        st.session_state["ft_opened"] = True
 
     return opened
 

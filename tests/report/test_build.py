@@ -212,7 +212,8 @@ def test_the_group_effect_stands_beside_the_other_scores_in_every_form(make_repo
         assert "0.457" in text
         assert "0.123" in text
     assert "0.457" in next(limit.text for limit in made.block("limits").limits if limit.title == "Graph scores")
-    assert "Group effect:" not in report_html(make_report())
+    assert "<h3>Group effect</h3>" in report_html(made)
+    assert "Group effect" not in report_html(make_report())
 
 
 def test_dictionaries_that_are_no_nodes_are_among_the_limits(make_report):

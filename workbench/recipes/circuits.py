@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
+from jaxtyping import Int
+from torch import Tensor
 
 from workbench.circuits import (
     InterveneConfig,
@@ -53,7 +55,7 @@ def trace_by_name(
     members, _ = find_dictionaries(place, dictionaries)
     model = model_of(members, device, offline, progress, loader)
     tokens = model.tokens(prompt).ids[0]
-    graph = trace(model, members, tokens, make_target(model, target, foil), config, progress)
+    graph = trace(model, members, tokens, make_target(model, target, foil, tokens), config, progress)
     return graph.save(place.path_of("graphs", name or slug(prompt)))
 
 
@@ -180,13 +182,25 @@ def model_of(
     return model
 
 
-def make_target(model: HookedModel, target: str | None, foil: str | None) -> Target:
-    """What to explain: target minus foil, the target alone, or the most probable tokens."""
+def make_target(
+    model: HookedModel, target: str | None, foil: str | None, tokens: Int[Tensor, " t"] | None = None
+) -> Target:
+    """What to explain: target minus foil, the target alone, or the most probable tokens.
+
+    With `tokens` (the prompt), words without a blank in front are taken with one where the model finds the target
+    likelier so: after `gave a drink to` the word Mary means the token ` Mary`.
+    """
     if target is None:
         return Target()
-    if foil is None:
-        return Target.of(one_token(model, target))
-    return Target.difference(one_token(model, target), one_token(model, foil))
+    words = [target] if foil is None else [target, foil]
+    plain = [one_token(model, word) for word in words]
+    blank = [model.tokenizer.encode(f" {word}") for word in words]
+    if tokens is not None and all(len(ids) == 1 for ids in blank) and plain[0] != blank[0][0]:
+        logits = model.run(tokens[None]).logits
+        assert logits is not None
+        if logits[0, -1, blank[0][0]] > logits[0, -1, plain[0]]:
+            plain = [ids[0] for ids in blank]
+    return Target.of(*plain) if foil is None else Target.difference(*plain)
 
 
 def slug(text: str, limit: int = 48) -> str:

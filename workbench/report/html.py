@@ -86,6 +86,7 @@ def _templates() -> Environment:
         "layer_columns": lambda rows: [name for name in LAYER if any(name in row for row in rows)],
         "counted_kinds": lambda counts: list(dict.fromkeys(kind for row in counts for kind in row.nodes)),
         "score_names": score_names,
+        "group_score_names": group_score_names,
         "largest_effect": _largest_effect,
     }
     return environment
@@ -151,9 +152,14 @@ def _level_class(value: float | None, largest: float) -> str:
 def score_names(rows: Sequence[ScoreRow]) -> list[str]:
     """The scores worth a column; counts and the like stay in report.json."""
     stems = ("replacement", "completeness", "completeness_features")
-    order = [*GROUP_SCORES, *stems, *(f"{stem}_start_dropped" for stem in stems)]
+    order = [*stems, *(f"{stem}_start_dropped" for stem in stems)]
     found = [name for name in order if any(name in row.scores for row in rows)]
     return [name for name in found if not _repeats(name, rows)]
+
+
+def group_score_names(rows: Sequence[ScoreRow]) -> list[str]:
+    """The group effect and its parts, where a row has them."""
+    return [name for name in GROUP_SCORES if any(name in row.scores for row in rows)]
 
 
 def _repeats(name: str, rows: Sequence[ScoreRow]) -> bool:

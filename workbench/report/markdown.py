@@ -16,7 +16,7 @@ from .blocks import (
     PromptsBlock,
     ValidationBlock,
 )
-from .html import score_names, words
+from .html import group_score_names, score_names, words
 from .report import Report
 
 SPECIAL = str.maketrans({c: f"\\{c}" for c in "\\`*_{}[]<>()#+!|$~"})
@@ -148,9 +148,10 @@ def _graph(block: GraphBlock, report: Report) -> list[str]:
     lines = ["## Graph", "", *_picture(report, block.picture, f"circuit graph for {block.metric}")]
     counts = [(escaped(c.stage), show(sum(c.nodes.values())), show(c.edges)) for c in block.counts]
     lines += _table(["graph", "nodes", "edges"], counts)
-    names = score_names(block.scores)
-    scores = [(escaped(row.set), *(show(row.scores.get(name)) for name in names)) for row in block.scores]
-    return lines + (_table(["scores", *(escaped(words(name)) for name in names)], scores) if scores else [])
+    for title, names in (("scores", score_names(block.scores)), ("group effect", group_score_names(block.scores))):
+        rows = [(escaped(row.set), *(show(row.scores.get(name)) for name in names)) for row in block.scores]
+        lines += _table([title, *(escaped(words(name)) for name in names)], rows) if names else []
+    return lines
 
 
 def _nodes(block: NodesBlock, report: Report) -> list[str]:

@@ -28,7 +28,8 @@ DOORS = {
     "report": CORE | {"figures"},
     "workbench_probes": LOWER | {"evaluation"},
     "recipes": LOWER
-    | {"exchange", "circuits", "features", "subnetworks", "sparsity", "evaluation", "figures", "report", "workbench_probes"},
+    | {"exchange", "circuits", "features", "subnetworks", "sparsity", "evaluation", "figures", "report"}
+    | {"workbench_probes"},
 }
 DOORS["hall"] = set(DOORS)
 DOORS["workbench_app"] = set(DOORS)

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from jaxtyping import Int
-from torch import Tensor
+from torch import Tensor, nn
 
 from sparse_kernels import speed
 from workbench.core import ConfigError, Progress, Result, Silent, register
@@ -33,8 +33,9 @@ class Clock:
 
     @contextmanager
     def watching(self, model: PlainModel) -> Iterator[None]:
-        handles = [block.mlp.register_forward_pre_hook(self._start) for block in model.blocks]
-        handles += [block.mlp.register_forward_hook(self._stop) for block in model.blocks]
+        mlps = [mlp for block in model.blocks if isinstance(mlp := block.mlp, nn.Module)]
+        handles = [mlp.register_forward_pre_hook(self._start) for mlp in mlps]
+        handles += [mlp.register_forward_hook(self._stop) for mlp in mlps]
         try:
             yield
         finally:

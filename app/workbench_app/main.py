@@ -7,7 +7,6 @@ import streamlit as st
 
 from workbench_app import context, frame, state
 
-VIEWS = Path(__file__).with_name("views")
 PAGES = {
     "Explore": {
         "home": (
@@ -76,7 +75,6 @@ page = st.navigation(
         section: [
             st.Page(f"views/{name}.py", title=title, icon=icon, url_path=name, default=name == "home")
             for name, (title, icon, _) in pages.items()
-            if (VIEWS / f"{name}.py").exists()
         ]
         for section, pages in PAGES.items()
     }

@@ -18,6 +18,8 @@ EXAMPLES = {
     ),
 }
 
+TEXTS = {"planted-places": "synthetic-places", "tiny-sentences": "synthetic-sentences"}
+
 
 @dataclass(frozen=True)
 class Offer:
@@ -48,6 +50,11 @@ def default_model() -> str:
 def examples(model: str) -> tuple[str, ...]:
     """Prompts that suit a model."""
     return EXAMPLES.get(model, EXAMPLES[""])
+
+
+def default_text(model: str) -> str:
+    """A text that suits a model."""
+    return TEXTS.get(model, "wikipedia-sample")
 
 
 def _cached(name: str) -> bool:

@@ -16,6 +16,7 @@ from workbench.models import HookedModel, TokenBatch, load_model
 from workbench.workspace import Workspace
 from workbench_probes import Examples, FittedProbe, ProbeConfig, nearest_features, probe_sites, read_probe
 
+from .circuits import Loader
 from .dictionaries import find_dictionaries
 from .probe_config import SideEffectsConfig, TextRowsConfig
 from .text_rows import parse_sites, text_rows
@@ -47,6 +48,7 @@ def probe_by_name(
     device: str = "auto",
     dtype: str = "float32",
     offline: bool = False,
+    loader: Loader = load_model,
     progress: Progress | None = None,
 ) -> Probed:
     """Probe labelled texts (a built-in set or a table file) at sites; saved as `results/<name>`.
@@ -60,7 +62,7 @@ def probe_by_name(
     """
     progress, rows = progress or Silent(), rows or TextRowsConfig()
     table = open_labelled(data, regression=regression, offline=offline, progress=progress).take(rows.texts, rows.seed)
-    subject = load_model(model, device=device, dtype=dtype, offline=offline, progress=progress)
+    subject = loader(model, device=device, dtype=dtype, offline=offline, progress=progress)
     wanted = parse_sites(sites, subject)
     read = text_rows(subject, table.texts, wanted, rows, progress)
     examples = Examples(table.targets, table.group, table.classes)

@@ -15,6 +15,7 @@ from workbench.features import (
 from workbench.recipes import scan_name
 from workbench_app import benches, exhibit, frame, state, work
 from workbench_app.focus import focus, set_focus
+from workbench_app.offers import default_text
 from workbench_app.panels import code_browser, code_detail, code_pairs, unit_card
 
 TRAIN = "workbench codebook train --sites attn_z.20,mlp_out.21 --codes 1024 --k 8 --tokens 300000"
@@ -70,7 +71,7 @@ def not_scanned(name: str, found: Bench) -> None:
         st.write("A scan reads a text once, all codebooks in the model, and keeps where every code stands.")
         command = f"workbench features scan {name}"
         st.code(command, language="bash")
-        text = st.text_input("Text", value=default_text(found), key="cb_scan_text")
+        text = st.text_input("Text", value=default_text(found.model.ref.id), key="cb_scan_text")
         count = int(st.number_input("Sequences of 128 tokens", 8, 4096, 192, key="cb_scan_count"))
         made = work.run(
             f"scan {name} {text} {count} {found.model.ref.id}", "Scan now",
@@ -79,10 +80,6 @@ def not_scanned(name: str, found: Bench) -> None:
         )  # fmt: skip
         if made is not None:
             st.rerun()
-
-
-def default_text(found: Bench) -> str:
-    return "synthetic-places" if found.model.ref.id.startswith("planted-places") else "wikipedia-sample"
 
 
 def packed(found: Bench, text: str):
@@ -104,7 +101,7 @@ def topics(name: str, found: Bench) -> None:
         "Expression that tells the topic", value=r"(?i)\b(war|army|battle\w*|soldiers?)\b", key="cb_topic",
         bind="query-params",
     )  # fmt: skip
-    text = st.text_input("Text", value=default_text(found), key="cb_topic_text")
+    text = st.text_input("Text", value=default_text(found.model.ref.id), key="cb_topic_text")
     config = CodeSearchConfig(sequences=160)
 
     def search(progress: Progress) -> Result:

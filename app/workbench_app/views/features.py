@@ -7,7 +7,7 @@ from workbench.features import Bench, FeatureScan, ScanConfig, member_of, scan a
 from workbench.recipes import NEURONS, SCANNED_NEURONS, scan_name
 from workbench_app import benches, frame, state, work
 from workbench_app.focus import focus
-from workbench_app.offers import default_model
+from workbench_app.offers import default_model, default_text
 from workbench_app.panels import unit_browser, unit_card
 
 
@@ -77,10 +77,6 @@ def not_scanned(name: str, found: Bench) -> None:
         )  # fmt: skip
         if made is not None:
             st.rerun()
-
-
-def default_text(model: str) -> str:
-    return "synthetic-places" if model.startswith("planted-places") else "wikipedia-sample"
 
 
 def scan_now(name: str, found: Bench, text: str, count: int, progress) -> FeatureScan:

@@ -1,0 +1,89 @@
+"""The Sparsity and Probes pages by AppTest: empty, measured before, a stale address, measured on the page."""
+
+import numpy as np
+import pytest
+
+from workbench.core import Result, Site
+from workbench.data import PackConfig, open_text, pack
+from workbench.models import load_model
+from workbench.sparsity import ProfileConfig, profile
+from workbench.workspace import Workspace
+from workbench_app import state
+from workbench_probes import Examples, ProbeConfig, probe_sites
+
+from .test_pages import MODEL, loaded, open_page, text_of  # noqa: F401
+
+
+def measure() -> Result:
+    model = load_model(MODEL)
+    text = pack(open_text("synthetic-places"), model.tokenizer, PackConfig(sequence_length=24), model.policy)
+    result = profile(model, text, ProfileConfig(tokens=400, sample_rows=32))
+    result.save(Workspace().path_of("results", "one"))
+    return result
+
+
+def probe(seed: int = 0, **params: object) -> Result:
+    draw = np.random.default_rng(seed)
+    groups = np.arange(60)
+    targets = groups % 2
+    rows = {site: draw.normal(size=(60, 4)) + 2 * targets[:, None] for site in ("resid_post.0", "resid_post.1")}
+    config = ProbeConfig(shuffles=2, bootstrap=20, folds=2, inner_folds=2)
+    examples = Examples(targets, groups, ("no", "<b>yes</b>"))
+    result = probe_sites({Site.parse(site): x for site, x in rows.items()}, examples, config)
+    result.params.update({"model": MODEL, "data": "sentiment", "warnings": ["two texts are <i>alike</i>"], **params})
+    result.save(Workspace().path_of("results", "first"))
+    return result
+
+
+@pytest.mark.parametrize(("page", "command"), [("sparsity", "sparsity profile"), ("probes", "probe sentiment")])
+def test_an_empty_workspace_says_how_to_measure(page, command):
+    at = open_page(page, m=MODEL)
+    assert f"workbench {command}" in text_of(at)
+    assert not at.error
+
+
+def test_a_profile_of_this_model_is_shown_and_one_of_another_is_not():
+    result = measure()
+    at = open_page("sparsity", m=MODEL)
+    assert f"{result.scalars['density_mean']:.1%}" in text_of(at)
+    assert not at.error
+    assert "Nothing was measured" in text_of(open_page("sparsity", m="tiny-sentences"))
+    at = open_page("sparsity", m=MODEL, sp_tab="What silence costs")
+    assert "workbench sparsity dial" in text_of(at)
+
+
+def test_a_direction_can_be_steered_along_once_the_model_is_there(loaded):  # noqa: F811
+    probe()
+    at = open_page("probes", m=loaded, pb="first", pb_tab="Steer")
+    assert not at.error
+    assert at.selectbox(key="pb_to").value == "<b>yes</b>"
+
+
+@pytest.mark.parametrize("tab", ["Scores", "The best site", "Features", "Steer"])
+def test_every_tab_of_a_probe_stands(tab):
+    probe()
+    at = open_page("probes", m=MODEL, pb="first", pb_tab=tab)
+    assert not at.error
+    if tab == "Scores":
+        assert "two texts are <i>alike</i>" in text_of(at)
+        assert at.metric[0].value.startswith("resid_post")
+
+
+def test_a_probe_that_is_gone_turns_amber_and_a_damaged_one_hides_nothing_else():
+    probe()
+    at = open_page("probes", m=MODEL, pb="../../secret")
+    assert "not here" in "".join(warning.value for warning in at.warning)
+    assert not at.error
+    broken = Workspace().path_of("results", "broken")
+    broken.mkdir()
+    (broken / "manifest.json").write_text("{")
+    assert not open_page("probes", m=MODEL).error
+
+
+def test_a_profile_is_measured_on_the_page(loaded):  # noqa: F811
+    at = open_page("sparsity", m=loaded)
+    at.number_input(key="sp_tokens").set_value(500).run()
+    next(button for button in at.button if button.label == "Measure").click().run()
+    job = state.jobs().jobs()[-1]
+    assert job.result(timeout=60).scalars["tokens"] > 0
+    assert Workspace().list("results")[0].name == f"{loaded}-sparsity"

@@ -57,15 +57,29 @@ def chromium(request) -> str:
 @pytest.fixture(scope="session")
 def smollm2(request):
     """The real model, fetched if it must be."""
-    from workbench.core import WorkbenchError
     from workbench.models import load_model
 
+    return fetched(request, lambda: load_model("smollm2-135m-instruct-q4", device="cpu"))
+
+
+@pytest.fixture(scope="session")
+def wikipedia(request):
+    """The real text, fetched if it must be."""
+    from workbench.data import open_text
+
+    return fetched(request, lambda: open_text("wikipedia-sample"))
+
+
+def fetched(request, fetch):
+    """What `fetch` gives, or a skip (a failure under --require-real) where it cannot be had."""
+    from workbench.core import WorkbenchError
+
     try:
-        return load_model("smollm2-135m-instruct-q4", device="cpu")
+        return fetch()
     except WorkbenchError as error:
         if request.config.getoption("--require-real"):
             raise
-        pytest.skip(f"no real model: {error}")
+        pytest.skip(f"cannot be fetched: {error}")
 
 
 @pytest.fixture(scope="session")

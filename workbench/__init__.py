@@ -19,6 +19,7 @@ provide(
     "workbench.models.planted_bigram",
     "workbench.models.tiny",
     "workbench.models.tiny_text",
+    "workbench.models.relu",
     "workbench.models.automaton",
 )
 provide("task", "workbench.data.tasks", "workbench.models.planted_circuits")

@@ -61,7 +61,7 @@ def test_promoted_tokens_are_those_of_the_decoder_row(subject):
     coder = next(iter(dictionaries.values()))
     with torch.no_grad():
         coder.W_dec[3] = build_places().basis["say cap-north-korea"]
-    effects = unit_effects(model, dictionaries, [Unit("transcoder", "t", next(iter(dictionaries)), 3)], count=2)
+    effects = unit_effects(model, dictionaries, [Unit("transcoder", "t", Site("mlp_in", 0), 3)], count=2)
     (row,) = effects.tables["unit_effects"]
     assert row["promoted"][0][0].strip() == "cap-north-korea"
     assert row["promoted"][0][1] > row["promoted"][1][1] + 0.5

@@ -107,4 +107,4 @@ def test_the_units_of_a_position_are_all_that_are_active_there(subject):
             unit = unit_of(bench.dictionaries, member, index)
             value = activations_on(bench, unit, KOREA).tables["tokens"][4]["activation"]
             assert got.get(str(unit), 0.0) == pytest.approx(value, abs=1e-5)
-    assert all(0 <= row["fvu"] < 2 for row in result.tables["errors"])
+    assert all(row["fvu"] >= 0 for row in result.tables["errors"])

@@ -25,6 +25,7 @@ from sparse_kernels import (
     quantise,
     reconstruction_error,
     remove_radial_,
+    row_moments,
     row_sparse_adam_,
     squared_deviation,
     topk_mlp,
@@ -89,6 +90,7 @@ OPERATIONS: dict[str, Operation] = {
         (("n", D), (F, D), (F, D), (F, D)),
     ),
     "squared_deviation": Operation(squared_deviation, (("n", D),), by_row=False),
+    "row_moments": Operation(row_moments, (("n", D),)),
     "keep_topk_": Operation(lambda s, **how: keep_topk_(s, K, **how), (("n", F),), changes=0),
     "note_firing_": Operation(
         lambda i, v, **how: note_firing_(FIRED, i, v, len(v), **how) or FIRED, (("n", K),), codes=True, by_row=False

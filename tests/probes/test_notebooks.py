@@ -56,11 +56,16 @@ def read(path: Path, parameters: dict) -> nbformat.NotebookNode:
 
 
 REAL = {"6_bigram_subnetwork"}  # those that read the fetched text
+SLOW = {"3_what_does_this_feature_mean", "5_codebooks_on_the_automaton"}
+
+
+def marks(stem: str) -> list[pytest.MarkDecorator]:
+    return [mark for mark, stems in ((pytest.mark.real, REAL), (pytest.mark.slow, SLOW)) if stem in stems]
 
 
 @pytest.mark.parametrize(
     "path",
-    [pytest.param(path, marks=[pytest.mark.real] if path.stem in REAL else [], id=path.stem) for path in NOTEBOOKS],
+    [pytest.param(path, marks=marks(path.stem), id=path.stem) for path in NOTEBOOKS],
 )
 def test_a_notebook_runs(path, tmp_path, monkeypatch, request):
     if path.stem in REAL:

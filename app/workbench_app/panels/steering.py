@@ -46,7 +46,7 @@ def show_panel(
     """
     first = _first(unit, direction)
     edits = table_of_edits(kept(first), first)
-    prompt, config = dials()
+    prompt, config = dials(found.model.shape.n_ctx)
     if not edits:
         st.info("The list is empty; add a row with the address of a unit.", icon=":material/tune:")
         return
@@ -163,14 +163,14 @@ def _edit(row: dict[str, Any], named: dict[str, SteeringEdit]) -> SteeringEdit:
     return SteeringEdit.parse({"unit": str(Unit.parse(what)), **same}, source="the list of edits")
 
 
-def dials() -> tuple[str, SteerConfig]:
-    """The prompt, how much is generated and how."""
+def dials(n_ctx: int) -> tuple[str, SteerConfig]:
+    """The prompt, how much is generated (a third of a short context at first) and how."""
     if "st_prompt" not in st.session_state:
         st.session_state["st_prompt"] = focus().prompt
     prompt = st.text_area("Prompt", key="st_prompt", height=80)
     one, two, three, four = st.columns(4)
     config = SteerConfig(
-        new_tokens=int(one.number_input("New tokens", 0, 200, 24, key="st_new")),
+        new_tokens=int(one.number_input("New tokens", 0, 200, min(24, n_ctx // 3), key="st_new")),
         temperature=float(two.number_input("Temperature", 0.0, 2.0, 0.7, 0.1, key="st_temperature")),
         random_directions=int(three.number_input("Random directions", 0, 10, 3, key="st_random")),
         seed=int(four.number_input("Seed", 0, 10**6, 0, key="st_seed")),

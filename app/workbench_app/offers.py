@@ -1,6 +1,7 @@
 """The models that the app offers, and prompts to begin with."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from workbench.workspace import cache_folder
 
@@ -55,6 +56,14 @@ def examples(model: str) -> tuple[str, ...]:
 def default_text(model: str) -> str:
     """A text that suits a model."""
     return TEXTS.get(model, "wikipedia-sample")
+
+
+def packed_text(model: Any, text: str, length: int = 128) -> Any:
+    """A text by name in sequences of a loaded model (PackedText), no longer than its context."""
+    from workbench.data import PackConfig, open_text, pack
+
+    settings = PackConfig(sequence_length=min(length, model.shape.n_ctx))
+    return pack(open_text(text), model.tokenizer, settings, model.policy)
 
 
 def _cached(name: str) -> bool:

@@ -15,7 +15,7 @@ from workbench.features import (
 from workbench.recipes import scan_name
 from workbench_app import benches, exhibit, frame, state, work
 from workbench_app.focus import focus, set_focus
-from workbench_app.offers import default_text
+from workbench_app.offers import default_text, packed_text
 from workbench_app.panels import code_browser, code_detail, code_pairs, unit_card
 
 TRAIN = "workbench codebook train --sites attn_z.20,mlp_out.21 --codes 1024 --k 8 --tokens 300000"
@@ -82,16 +82,9 @@ def not_scanned(name: str, found: Bench) -> None:
             st.rerun()
 
 
-def packed(found: Bench, text: str):
-    from workbench.data import PackConfig, open_text, pack
-
-    length = min(128, found.model.shape.n_ctx)
-    return pack(open_text(text), found.model.tokenizer, PackConfig(sequence_length=length), found.model.policy)
-
-
 def scan_now(found: Bench, text: str, count: int, progress: Progress) -> FeatureScan:
     path = state.workspace().path_of("stores", scan_name(found.dictionaries, found.model))
-    part = packed(found, text).split("heldout")
+    part = packed_text(found.model, text).split("heldout")
     return scan_text(found.model, found.dictionaries, part, path, ScanConfig(sequences=count), progress, found.weights)
 
 
@@ -105,7 +98,7 @@ def topics(name: str, found: Bench) -> None:
     config = CodeSearchConfig(sequences=160)
 
     def search(progress: Progress) -> Result:
-        part = packed(found, text).split("train")
+        part = packed_text(found.model, text).split("train")
         return topic_codes(found.model, found.dictionaries, part, {pattern: pattern}, config, found.weights, progress)
 
     result = work.run(

@@ -7,7 +7,7 @@ from workbench.features import Bench, FeatureScan, ScanConfig, member_of, scan a
 from workbench.recipes import NEURONS, SCANNED_NEURONS, scan_name
 from workbench_app import benches, frame, state, work
 from workbench_app.focus import focus
-from workbench_app.offers import default_model, default_text
+from workbench_app.offers import default_model, default_text, packed_text
 from workbench_app.panels import unit_browser, unit_card
 
 
@@ -81,14 +81,12 @@ def not_scanned(name: str, found: Bench) -> None:
 
 def scan_now(name: str, found: Bench, text: str, count: int, progress) -> FeatureScan:
     from workbench.circuits import neuron_set
-    from workbench.data import PackConfig, open_text, pack
 
     model = found.model
-    length = min(128, model.shape.n_ctx)
-    packed = pack(open_text(text), model.tokenizer, PackConfig(sequence_length=length), model.policy).split("heldout")
+    part = packed_text(model, text).split("heldout")
     members = neuron_set(model, SCANNED_NEURONS, name=NEURONS) if name == NEURONS else found.dictionaries
     path = state.workspace().path_of("stores", scan_name(members, model))
-    return scan_text(model, members, packed, path, ScanConfig(sequences=count), progress, found.weights)
+    return scan_text(model, members, part, path, ScanConfig(sequences=count), progress, found.weights)
 
 
 chosen = focus().model or default_model()

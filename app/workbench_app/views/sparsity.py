@@ -3,12 +3,11 @@
 import streamlit as st
 
 from workbench.core import Progress, Result
-from workbench.data import PackConfig, PackedText, open_text, pack
 from workbench.evaluation import DialConfig, dial
 from workbench.sparsity import RULES, ProfileConfig, profile
 from workbench_app import exhibit, frame, measured, state, work
 from workbench_app.focus import focus
-from workbench_app.offers import default_model, default_text
+from workbench_app.offers import default_model, default_text, packed_text
 
 TABS = ("Who fires", "What silence costs")
 PROFILE, DIAL = "sparsity_profile", "dial"
@@ -29,12 +28,6 @@ def as_python(model: str) -> str:
     )
 
 
-def packed(model: str, text: str, length: int) -> PackedText:
-    hooked = state.shelf().get(model)
-    settings = PackConfig(sequence_length=min(length, hooked.shape.n_ctx))
-    return pack(open_text(text), hooked.tokenizer, settings, hooked.policy)
-
-
 def keep(name: str, result: Result) -> Result:
     result.save(state.workspace().path_of("results", name))
     return result
@@ -47,7 +40,8 @@ def profile_now(model: str) -> Result | None:
     config = ProfileConfig(tokens=tokens)
 
     def measure(progress: Progress) -> Result:
-        found = profile(state.shelf().get(model), packed(model, text, 128), config, progress)
+        held = state.shelf().get(model)
+        found = profile(held, packed_text(held, text), config, progress)
         return keep(f"{model}-sparsity", found)
 
     return work.run(
@@ -66,7 +60,8 @@ def dial_now(model: str) -> Result | None:
     config = DialConfig(rules=",".join(rules or ["random"]), shares=f"{shares[0]},{middle},{shares[1]}", sequences=8)
 
     def measure(progress: Progress) -> Result:
-        found = dial(state.shelf().get(model), packed(model, text, 128), config, None, progress)
+        held = state.shelf().get(model)
+        found = dial(held, packed_text(held, text), config, None, progress)
         return keep(f"{model}-dial", found)
 
     return work.run(

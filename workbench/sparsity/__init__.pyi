@@ -20,7 +20,6 @@ from .concentration import (
     hoyer as hoyer,
     top_mass as top_mass,
 )
-from .core_config import CoreConfig as CoreConfig
 from .core_neurons import (
     Core as Core,
     CoreCounter as CoreCounter,

@@ -21,12 +21,6 @@ def answer() -> None:
         drawer(Unit.parse(unit))
 
 
-def unit_button(unit: Unit, key: str, label: str = "Look closer") -> None:
-    """A button that opens the drawer; for use anywhere but in another dialog."""
-    if st.button(label, key=key, icon=":material/right_panel_open:"):
-        drawer(unit)
-
-
 @st.dialog("Unit", position="right")
 def drawer(unit: Unit) -> None:
     """Label, density, promoted tokens, three examples."""

@@ -64,7 +64,8 @@ export default function ({ data, parentElement, setTriggerValue }) {
     for (let layer = 0; layer < info.layers; layer++) pen.fillText(String(layer), left + layer * step + step / 2 - 1, 9);
     if (state.over) frame(pen, ...state.over, step, look.text, 1.5);
     if (state.selected) frame(pen, ...state.selected, step, look.primary, 3);
-    Object.assign(canvas.dataset, { ms: (performance.now() - began).toFixed(1), step });
+    const ms = (performance.now() - began).toFixed(1);
+    Object.assign(canvas.dataset, { ms, first: canvas.dataset.first ?? ms, step });
   };
   const find = (event) => {
     const place = canvas.getBoundingClientRect(), step = size() + gap;

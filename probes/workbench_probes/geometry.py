@@ -54,7 +54,7 @@ def geometry(
         if progress.cancelled():
             break
         found = similarity(compared[first], compared[second], config.components)
-        straight = linearity(chosen[first], chosen[second])  # wants more rows than dimensions
+        straight = linearity(chosen[first], chosen[second])
         pairs.append({"first": str(first), "second": str(second), **found._asdict(), "linearity": straight})
         progress.advance()
     by_pair = {(row["first"], row["second"]): row for row in pairs}
@@ -70,7 +70,7 @@ def geometry(
         notes=(
             f"{min(count, config.rows)} rows a site, the same tokens everywhere; equal rows count once for dimensions.",
             f"Similarities from {min(count, config.pair_rows)} rows (RSA: 500). Linearity: fitted on half of "
-            "all rows, measured on the other half; too low where that half has few rows for each dimension.",
+            "all rows, measured on the other half; a little too low where that half has few rows for each dimension.",
         ),
         seed=config.seed,
         partial=len(records) + len(pairs) < len(sites) + len(couples),

@@ -1,5 +1,6 @@
 """How alike two representations of the same rows are: CKA, CCA, RSA, and how linearly one follows from the other."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -9,6 +10,9 @@ from scipy.stats import rankdata
 from torch import Tensor
 
 from workbench.core import ShapeError
+
+PENALTIES = np.logspace(-7, 3, 11)
+"""What `linearity` chooses among."""
 
 
 class Similarity(NamedTuple):
@@ -63,17 +67,35 @@ def rsa(x: Float[Tensor, "n d"], y: Float[Tensor, "n e"]) -> float:
     return float(np.corrcoef(ranks[0], ranks[1])[0, 1])
 
 
-def linearity(x: Float[Tensor, "n d"], y: Float[Tensor, "n e"], ridge: float = 1e-3) -> float:
-    """The share of Y that an affine map of X gives, learnt on even rows, measured on odd ones."""
-    mean_x, mean_y = x[::2].double().mean(0), y[::2].double().mean(0)
-    learn_x, learn_y, test_x, test_y = (
-        rows.double() - mean
-        for rows, mean in ((x[::2], mean_x), (y[::2], mean_y), (x[1::2], mean_x), (y[1::2], mean_y))
-    )
-    gram = learn_x.T @ learn_x
-    gram.diagonal().add_(ridge * float(gram.diagonal().mean()) + 1e-12)
-    fitted = test_x @ torch.linalg.solve(gram, learn_x.T @ learn_y)
-    return 1 - float((fitted - test_y).square().sum() / test_y.square().sum().clamp_min(1e-300))
+def linearity(x: Float[Tensor, "n d"], y: Float[Tensor, "n e"]) -> float:
+    """The share of Y that an affine map of X gives, learnt on even rows, measured on odd ones.
+
+    The penalty of the map is chosen inside the even rows, so that few rows for each dimension cost little.
+    """
+    learn, test = (x[::2].double(), y[::2].double()), (x[1::2].double(), y[1::2].double())
+    inner = len(learn[0]) * 2 // 3
+    scores = _explained((learn[0][:inner], learn[1][:inner]), (learn[0][inner:], learn[1][inner:]), PENALTIES.tolist())
+    return _explained(learn, test, [float(PENALTIES[int(np.argmax(scores))])])[0]
+
+
+def _explained(
+    learn: tuple[Float[Tensor, "n d"], Float[Tensor, "n e"]],
+    test: tuple[Float[Tensor, "m d"], Float[Tensor, "m e"]],
+    penalties: Sequence[float],
+) -> list[float]:
+    """The share of the test's Y that ridge maps of X give; penalties are in mean squares of a column of X."""
+    (x, y), (test_x, test_y) = learn, test
+    mean_x, mean_y = x.mean(0), y.mean(0)
+    left, size, right = torch.linalg.svd(x - mean_x, full_matrices=False)
+    seen, rotated = left.T @ (y - mean_y), (test_x - mean_x) @ right.T
+    unit = float(size.square().sum()) / x.shape[1] + 1e-300
+    whole = float((test_y - mean_y).square().sum()) + 1e-300
+    found = []
+    for penalty in penalties:
+        shrunk = size / (size.square() + penalty * unit)
+        missed = rotated @ (shrunk[:, None] * seen) - (test_y - mean_y)
+        found.append(1 - float(missed.square().sum()) / whole)
+    return found
 
 
 def similarity(x: Float[Tensor, "n d"], y: Float[Tensor, "n e"], components: int = 20, pairs: int = 500) -> Similarity:

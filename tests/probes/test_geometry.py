@@ -7,6 +7,7 @@ import torch
 from workbench.core import ShapeError, Site
 from workbench_probes import GeometryConfig, geometry, similarity
 from workbench_probes.dimension import maximum_likelihood, neighbour_distances, two_nn
+from workbench_probes.representation_pairs import linearity
 
 
 def gaussian(n, d, seed=0):
@@ -56,6 +57,13 @@ def test_a_rotated_copy_is_alike_and_noise_is_not():
     assert other.linearity < 0.1
     with pytest.raises(ShapeError, match="the same rows"):
         similarity(x, x[:10])
+
+
+def test_linearity_with_fewer_rows_than_dimensions_is_low_at_worst():
+    x, strong = gaussian(120, 90), gaussian(120, 90, 3) * torch.logspace(1, -2, 90)
+    assert -0.05 < linearity(x, gaussian(120, 90, 7)) < 0.2
+    assert linearity(x, x) > 0.3
+    assert linearity(strong, strong @ rotation(90)) > 0.95
 
 
 def test_isotropic_rows_and_a_dominant_direction():

@@ -1,4 +1,9 @@
-"""The frame around every page: title, sidebar, jobs, and errors as one sentence."""
+"""The frame around every page: title, sidebar, jobs, and errors as one sentence.
+
+What it imports loads neither torch nor pandas: the first visitor reads before they are there.
+"""
+
+from __future__ import annotations
 
 import hmac
 import logging
@@ -9,11 +14,11 @@ from urllib.parse import urlencode
 
 import streamlit as st
 
-from workbench.core import Result, WorkbenchError
+from workbench import core
 from workbench.figures import legible
 from workbench.workspace import Job
 
-from . import draft, state
+from . import state
 from .focus import focus, set_focus, to_query
 from .offers import default_model, known
 
@@ -26,7 +31,7 @@ def guard() -> Iterator[None]:
     """Turn whatever goes wrong inside into one sentence; the rest of the page stays."""
     try:
         yield
-    except WorkbenchError as error:
+    except core.WorkbenchError as error:
         st.error(plain(str(error)), icon=":material/error:")
     except MemoryError:
         st.error("This did not fit into memory. Try a shorter prompt or a smaller model.", icon=":material/memory:")
@@ -72,7 +77,7 @@ def actions(
     python: str,
     *,
     title: str = "",
-    result: Result | Callable[[], Result | None] | None = None,
+    result: core.Result | Callable[[], core.Result | None] | None = None,
     graph: str = "",
 ) -> None:
     """Copy link, Copy as Python, Add to report; and what was wrong with the address.
@@ -96,7 +101,9 @@ def actions(
         st.warning(plain(problem), icon=":material/link_off:")
 
 
-def _add(title: str, python: str, result: Result | Callable[[], Result | None] | None, graph: str) -> None:
+def _add(title: str, python: str, result: core.Result | Callable[[], core.Result | None] | None, graph: str) -> None:
+    from . import draft
+
     made = result() if callable(result) else result
     draft.add(title, address=link(), python=python, result=made, graph=graph)
     st.toast(f"Added to the report draft: {plain(title)}", icon=":material/post_add:")
@@ -144,9 +151,12 @@ def _model_picker() -> None:
         set_focus(model=st.session_state[key], layer=None, head=None, position=None)
 
     st.selectbox("Model", names, key=key, on_change=choose)
+    job = state.loading(chosen)
     if chosen in state.shelf().names():
         shape = state.shelf().get(chosen).shape
         st.caption(f":green-badge[loaded] {shape.n_layers} layers · {shape.n_heads} heads · width {shape.d_model}")
+    elif job is not None and job.active:
+        st.caption(":blue-badge[loading]")
     else:
         st.button("Load", icon=":material/download:", width="stretch", on_click=state.start_loading, args=(chosen,))
 

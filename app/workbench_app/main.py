@@ -82,12 +82,15 @@ page = st.navigation(
 name = page.url_path or "home"
 frame.tighten()
 frame.title("workbench" if name == "home" else page.title, purposes[name])
+parts = [frame.sidebar, lambda: context.bar(name), page.run]
 waiting = st.empty()
-if "torch" not in sys.modules:  # the first visit waits for it
-    waiting.skeleton(height=240)
+if "torch" not in sys.modules:  # the first visit of all waits for it; only the top of Home does without
+    if name == "home":
+        parts.reverse()
+    else:
+        waiting.skeleton(height=240)
 with frame.guard():
     state.arrive(name)
-    frame.sidebar()
-    context.bar(name)
-    page.run()
+    for draw in parts:
+        draw()
 waiting.empty()

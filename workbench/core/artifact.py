@@ -13,8 +13,6 @@ from typing import Any
 
 from pydantic import ValidationError
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save
-from torch import Tensor
 
 from .errors import ArtifactError
 from .manifest import SCHEMA, Manifest
@@ -30,12 +28,14 @@ class Artifact:
     path: Path
     manifest: Manifest
 
-    def tensors(self, device: str = "cpu") -> dict[str, Tensor]:
-        """Every tensor of the artifact.
+    def tensors(self, device: str = "cpu") -> dict[str, Any]:
+        """Every tensor of the artifact, by name.
 
         Raises:
             ArtifactError: the file is missing or truncated.
         """
+        from safetensors.torch import load_file  # loads torch, which a list of artifacts does without
+
         path = self.path / TENSORS
         try:
             return load_file(path, device=device)
@@ -117,7 +117,7 @@ def write_json(path: Path, data: Any) -> None:
 def write_artifact(
     folder: Path,
     manifest: Manifest,
-    tensors: Mapping[str, Tensor] | None = None,
+    tensors: Mapping[str, Any] | None = None,
     files: Mapping[str, bytes | Any] | None = None,
     fill: Callable[[Path], None] | None = None,
 ) -> Artifact:
@@ -133,6 +133,8 @@ def write_artifact(
     staging = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:
         if tensors is not None:
+            from safetensors.torch import save
+
             flat = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
             write_bytes(staging / TENSORS, save(flat))
         for name, data in (files or {}).items():

@@ -5,13 +5,18 @@ import platform
 from datetime import UTC, datetime
 from typing import Any
 
-import torch
 from pydantic import Field
 
 from .config import Config
 from .policy import MaskPolicy
 
 SCHEMA = 1
+
+
+def _threads() -> int:
+    import torch  # a manifest that is read needs none of it
+
+    return torch.get_num_threads()
 
 
 def versions() -> dict[str, str]:
@@ -63,7 +68,7 @@ class Manifest(Config):
     edits: tuple[dict[str, Any], ...] = Field(default=(), description="Edits in force when this was made")
     parents: dict[str, str] = Field(default_factory=dict, description="name -> content hash")
     seed: int | None = None
-    threads: int = Field(default_factory=torch.get_num_threads)
+    threads: int = Field(default_factory=_threads)
     versions: dict[str, str] = Field(default_factory=versions)
     partial: bool = Field(default=False, description="the work was interrupted; this is what was done")
     config: dict[str, Any] = Field(default_factory=dict, description="the settings of the verb that made this")

@@ -1,9 +1,11 @@
-"""Home: the guided path, what the workspace holds, the model, the machine."""
+"""Home: the guided path, what the workspace holds, the model, the machine.
+
+The guided path comes first and needs neither torch nor pandas, so that a first visitor reads it at once.
+"""
 
 import os
 import platform
 
-import pandas as pd
 import streamlit as st
 
 from workbench.workspace import Entry, cache_folder, folder_bytes
@@ -41,6 +43,8 @@ def summary(entries: list[Entry]) -> None:
 
 
 def models() -> None:
+    import pandas as pd
+
     offers, loaded = known(), state.shelf().names()
     rows = [
         {
@@ -74,6 +78,8 @@ def load(name: str) -> None:
 
 
 def recent(entries: list[Entry]) -> None:
+    import pandas as pd
+
     if not entries:
         st.info("The workspace is empty. `workbench demo --quick` fills it with a graph, its validation and a report.")
         return
@@ -97,6 +103,7 @@ def recent(entries: list[Entry]) -> None:
 
 
 def environment() -> None:
+    import pandas as pd
     import torch
 
     from workbench.core import versions

@@ -130,8 +130,10 @@ def search(mode: str, query: str, made_from: str, _bench: features.Bench, _scan:
 
 
 @st.cache_resource(max_entries=24, show_spinner="Encoding the prompt …")
-def active(made_from: str, ids: tuple[int, ...], position: int, _bench: features.Bench, _scan: Any) -> core.Result:
+def active(
+    made_from: str, ids: tuple[int, ...], position: int, _bench: features.Bench, _scan: Any, rows: int = 50
+) -> core.Result:
     """The units that are active at a position of a prompt."""
     import torch
 
-    return features.active_units(_bench, torch.tensor(ids), position, _scan)
+    return features.active_units(_bench, torch.tensor(ids), position, _scan, rows)

@@ -11,6 +11,7 @@ INLINE = 300  # longer prompts travel by the id under which the workspace holds 
 # field -> key of the address; keys with a prefix belong to one page
 KEYS = {
     "model": "m",
+    "other_model": "m2",
     "dictionary": "d",
     "position": "t",
     "graph": "ci",
@@ -18,16 +19,19 @@ KEYS = {
     "layer": "pr_l",
     "head": "pr_h",
     "unit": "u",
+    "other_unit": "u2",
     "view": "v",
     "mask": "bg_mask",
     "probe": "pb",
     "run": "ru",
     "report": "re",
 }
+PROMPTS = {"prompt": ("q", "p"), "other": ("q2", "p2")}
+"""Texts: the key of one that travels in the address, the key of the id of a longer one."""
 PAGES = {
     "home": ("model",),
-    "prompt": ("model", "dictionary", "prompt", "bos", "position", "layer", "head"),
-    "features": ("model", "dictionary", "unit", "prompt", "bos", "position", "view"),
+    "prompt": ("model", "dictionary", "prompt", "bos", "position", "layer", "head", "other", "other_model"),
+    "features": ("model", "dictionary", "unit", "other_unit", "prompt", "bos", "position", "view"),
     "codebooks": ("model", "dictionary", "unit", "prompt", "bos", "position", "view"),
     "circuits": ("model", "dictionary", "graph", "node", "view"),
     "bigrams": ("model", "mask"),
@@ -46,7 +50,9 @@ class Focus:
     Attributes:
         bos: put the BOS token in front; None follows the model's policy.
         graph: content hash (its start) or name of a graph; node: id of the selected node.
-        unit: a `core.Unit` as text; view: id of a saved layout; mask, probe, run, report: names in the workspace.
+        other, other_model: what the prompt is compared with, "" while that is being typed; None: nothing.
+        unit, other_unit: a `core.Unit` as text, and the one beside it.
+        view: id of a saved layout; mask, probe, run, report: names in the workspace.
     """
 
     model: str | None = None
@@ -56,9 +62,12 @@ class Focus:
     position: int | None = None
     layer: int | None = None
     head: int | None = None
+    other: str | None = None
+    other_model: str | None = None
     graph: str | None = None
     node: str | None = None
     unit: str | None = None
+    other_unit: str | None = None
     view: str | None = None
     mask: str | None = None
     probe: str | None = None
@@ -76,9 +85,10 @@ def to_query(focus: Focus, page: str) -> dict[str, str]:
     query = {}
     for field in PAGES.get(page, ("model",)):
         value = getattr(focus, field)
-        if field == "prompt":
+        if field in PROMPTS:
+            inline, by_id = PROMPTS[field]
             if value:
-                query.update({"q": value} if len(value) <= INLINE else {"p": prompt_id(value)})
+                query.update({inline: value} if len(value) <= INLINE else {by_id: prompt_id(value)})
         elif field == "bos":
             if value is not None:
                 query["pr_bos"] = str(int(value))
@@ -90,7 +100,7 @@ def to_query(focus: Focus, page: str) -> dict[str, str]:
 def from_query(query: Mapping[str, str]) -> tuple[dict[str, Any], list[str]]:
     """The changes that an address asks for, and a sentence for every part that cannot be used.
 
-    A prompt named by id comes back as `prompt_id`; the caller knows the workspace.
+    A prompt named by id comes back as `prompt_id` or `other_id`; the caller knows the workspace.
     """
     changes: dict[str, Any] = {}
     problems = []
@@ -103,10 +113,11 @@ def from_query(query: Mapping[str, str]) -> tuple[dict[str, Any], list[str]]:
             changes[field] = int(query[key])
         else:
             problems.append(f"The address asks for {field} {query[key]!r}, which is no whole number; it is ignored.")
-    if "q" in query:
-        changes["prompt"] = query["q"]
-    if "p" in query:
-        changes["prompt_id"] = query["p"]
+    for field, (inline, by_id) in PROMPTS.items():
+        if inline in query:
+            changes[field] = query[inline]
+        if by_id in query:
+            changes[f"{field}_id"] = query[by_id]
     if query.get("pr_bos") in ("0", "1"):
         changes["bos"] = query["pr_bos"] == "1"
     return changes, problems
@@ -131,7 +142,7 @@ def set_focus(**changes: Any) -> None:
 def write_address(page: str) -> None:
     """Make the address say what the focus says, leaving keys that widgets own alone."""
     wanted = to_query(focus(), page)
-    ours = {*KEYS.values(), "q", "p", "pr_bos"}
+    ours = {*KEYS.values(), *(key for keys in PROMPTS.values() for key in keys), "pr_bos"}
     for key in ours & set(st.query_params):
         if key not in wanted:
             del st.query_params[key]

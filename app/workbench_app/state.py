@@ -25,7 +25,7 @@ from workbench import (
 
 from .analysis import Pass, Reading, read_pass
 from .drawing import Names, names_of, payload
-from .focus import INLINE, Focus, change_focus, focus, from_query, prompt_id, set_focus, write_address
+from .focus import INLINE, PROMPTS, Focus, change_focus, focus, from_query, prompt_id, set_focus, write_address
 from .shelf import Shelf
 
 KEPT = 24  # results of ended jobs that pages can still show
@@ -260,21 +260,28 @@ def arrive(page: str) -> None:
 def _adopt(query: dict[str, str]) -> list[str]:
     changes, problems = from_query(query)
     st.session_state["missing_prompt"] = ""
-    if wanted := changes.pop("prompt_id", None):
-        view = database().view(f"prompt-{wanted}")
-        if view is None:
-            problems.append(f"The prompt {wanted} of the address is not in this workspace.")
-            st.session_state["missing_prompt"] = problems[-1]
-        else:
-            changes["prompt"] = view.state["text"]
+    for field in PROMPTS:
+        if wanted := changes.pop(f"{field}_id", None):
+            view = database().view(f"prompt-{wanted}")
+            if view is None:
+                problems.append(f"The prompt {wanted} of the address is not in this workspace.")
+                st.session_state["missing_prompt"] = problems[-1]
+            else:
+                changes[field] = view.state["text"]
     if changes:
         set_focus(**changes)
     return problems
 
 
-def ask(text: str) -> None:
-    """Make a text the prompt (before a rerun); a long one is kept in the workspace so that its link works."""
+def ask(text: str, field: str = "prompt") -> None:
+    """Make a text the prompt (before a rerun); a long one is kept in the workspace so that its link works.
+
+    Args:
+        field: `other`: what the prompt is compared with; the position stays.
+    """
     if len(text) > INLINE:
         database().save_view(f"prompt-{prompt_id(text)}", "prompt", {"text": text})
-    if text != focus().prompt:
+    if field == "other":
+        change_focus(other=text)
+    elif text != focus().prompt:
         change_focus(prompt=text, position=None)

@@ -104,7 +104,7 @@ def tokens(
     selected: int | None,
     on_pick: Callable[[int | None], object],
 ) -> None:
-    """A flow of tokens coloured by `values` (nan: no colour); `facts` and `tops` fill the tooltip of each."""
+    """A flow of tokens coloured by `values` (nan: none; orange below zero); `facts` and `tops` fill the tooltips."""
     finite = np.abs(values[np.isfinite(values)])
     data = {
         "id": id,
@@ -113,6 +113,7 @@ def tokens(
         "special": list(special),
         "values": _numbers(values),
         "maximum": float(finite.max()) if len(finite) else 1.0,
+        "signed": bool((values[np.isfinite(values)] < 0).any()),
         "measure": measure,
         "facts": facts,
         "tops": tops,
@@ -173,7 +174,10 @@ def heat(
     selected: tuple[int, int] | None = None,
     on_pick: Callable[[list[int] | None], object] | None = None,
 ) -> None:
-    """A heat map of `values` [rows columns] (nan: empty), with text in the cells when `cells` are given."""
+    """A heat map of `values` [rows columns] (nan: empty), with text in the cells when `cells` are given.
+
+    With `low` below zero the colours part at zero: orange below, blue above.
+    """
     data = {
         "id": id,
         "values": _numbers(values.ravel()),

@@ -23,6 +23,8 @@ export default function ({ data, parentElement, setTriggerValue }) {
   box.setAttribute("aria-label", data.title);
   const [name, low, , high] = root.querySelector(".legend").children;
   [name.textContent, low.textContent, high.textContent] = [data.title, number(data.low), number(data.high)];
+  const signed = data.low < 0;
+  root.querySelector(".legend").classList.toggle("signed", signed);
   const [spacer, canvas] = box.children;
   spacer.style.width = `${left + columns * wide}px`;
   spacer.style.height = `${top + rows * tall}px`;
@@ -33,14 +35,15 @@ export default function ({ data, parentElement, setTriggerValue }) {
     while (short.length > 1 && pen.measureText(short).width > width) short = short.slice(0, -1);
     return short;
   };
-  const level = (value) => (value === null ? 0 : (value - data.low) / (data.high - data.low || 1));
+  const level = (value) =>
+    value === null ? 0 : signed ? value / (value < 0 ? -data.low : data.high || 1) : (value - data.low) / (data.high - data.low || 1);
   const inView = (offset, size, count, length) =>
     [Math.max(0, Math.floor(offset / size)), Math.min(count, Math.ceil((offset + length) / size) + 1)];
 
   const cell = (pen, look, row, column) => {
     const at = row * columns + column;
     const x = left + column * wide - box.scrollLeft, y = top + row * tall - box.scrollTop;
-    const colour = shade(look, 0.04 + 0.9 * level(data.values[at]));
+    const colour = shade(look, signed ? 0.94 * level(data.values[at]) : 0.04 + 0.9 * level(data.values[at]));
     pen.fillStyle = rgb(colour);
     pen.fillRect(x, y, wide - (wide > 12 ? 1 : 0), tall - (tall > 12 ? 1 : 0));
     if (printed) {

@@ -56,7 +56,9 @@ export default function ({ data, parentElement, setTriggerValue }) {
     };
     const legend = make("div", "legend");
     const ramp = make("span", "ramp");
-    legend.append(make("span", "", data.measure), make("span", "", "0"), ramp, make("span", "", number(data.maximum)));
+    legend.classList.toggle("signed", Boolean(data.signed));
+    const least = data.signed ? number(-data.maximum) : "0";
+    legend.append(make("span", "", data.measure), make("span", "", least), ramp, make("span", "", number(data.maximum)));
     root.prepend(flow, legend);
   };
 

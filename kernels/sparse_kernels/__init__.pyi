@@ -6,6 +6,7 @@ from .dispatch import Backend as Backend
 from .encoding import encode_topk as encode_topk
 from .errors import KernelError as KernelError
 from .gpu.compiled import compiled_kernels as compiled_kernels
+from .masking import soft_mask_gradient as soft_mask_gradient, soft_masked as soft_masked
 from .mlp import gather_mlp as gather_mlp, slice_mlp as slice_mlp, topk_mlp as topk_mlp
 from .nearest import nearest_code as nearest_code, quantise as quantise, straight_through as straight_through
 from .neurons import Neurons as Neurons

@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from sparse_kernels import soft_mask_gradient, soft_masked
+
 
 class MaskedProduct(torch.autograd.Function):
     """x (W * sigmoid(T m))^T + b, and the gradients to x and m.
@@ -26,26 +28,18 @@ class MaskedProduct(torch.autograd.Function):
     ) -> Float[Tensor, "*n o"]:
         ctx.save_for_backward(x, weight, logits)
         ctx.temperature, ctx.penalty = temperature, penalty
-        return torch.nn.functional.linear(x, masked(weight, logits, temperature), bias)
+        return torch.nn.functional.linear(x, soft_masked(weight, logits, temperature), bias)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         (gradient,) = gradients
         x, weight, logits = ctx.saved_tensors
-        soft = torch.mul(logits, ctx.temperature).sigmoid_()
         to_x = to_mask = None
         if ctx.needs_input_grad[0]:
-            to_x = gradient @ soft.to(weight.dtype).mul(weight)
+            to_x = gradient @ soft_masked(weight, logits, ctx.temperature)
         if ctx.needs_input_grad[2]:
-            # The small factor takes the temperature, so that no pass over the matrix is needed for it.
-            to_weight = (gradient.flatten(0, -2) * ctx.temperature).T @ x.flatten(0, -2)
-            to_mask = torch.mul(soft, to_weight).mul_(weight)
-            if ctx.penalty:
-                to_mask.add_(soft, alpha=ctx.penalty * ctx.temperature)
-            to_mask.addcmul_(to_mask, soft, value=-1)
+            rows, seen = gradient.flatten(0, -2), x.flatten(0, -2)
+            # In the weight's own order, which need not be that of [out, in].
+            to_weight = rows.T @ seen if weight.is_contiguous() else (seen.T @ rows).T
+            to_mask = soft_mask_gradient(to_weight, weight, logits, ctx.temperature, ctx.penalty)
         return to_x, None, to_mask, None, None, None
-
-
-def masked(weight: Float[Tensor, "*s"], logits: Float[Tensor, "*s"], temperature: float) -> Float[Tensor, "*s"]:
-    """The weight times its soft mask, in the weight's dtype."""
-    return torch.mul(logits, temperature).sigmoid_().to(weight.dtype).mul_(weight)

@@ -1,5 +1,6 @@
 """Masks: a logit for every entry of a model's attention and MLP matrices, as a module that trains."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -8,10 +9,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from sparse_kernels import soft_masked
 from workbench.models import HookedModel, Product, Run, TokenBatch
 
-from .masked_product import MaskedProduct, masked
+from .masked_product import MaskedProduct
 from .subnetwork import Subnetwork
+
+_LOGIT_OF_SURE = math.log(9)
+"""Where a sigmoid is 0.9."""
 
 
 class Decided(NamedTuple):
@@ -84,7 +89,7 @@ class Masks(nn.Module):
         params = self.model.params() | self.base
         found = dict(self.base)
         for name, logits in self.named_logits():
-            found[name] = masked(params[name], logits.detach(), self.temperature)
+            found[name] = soft_masked(params[name], logits, self.temperature)
         return found
 
     @torch.no_grad()
@@ -95,11 +100,13 @@ class Masks(nn.Module):
     @torch.no_grad()
     def decided(self) -> Decided:
         """Counts over all matrices."""
-        kept = sure = undecided = 0
-        for soft in self._soft():
-            kept += int((soft > 0.5).sum())
-            sure += int((soft > 0.9).sum())
-            undecided += int(((soft >= 0.1) & (soft <= 0.9)).sum())
+        bound = _LOGIT_OF_SURE / self.temperature
+        kept = sure = below = 0
+        for _, logits in self.named_logits():
+            kept += int(torch.count_nonzero(logits > 0))
+            sure += int(torch.count_nonzero(logits > bound))
+            below += int(torch.count_nonzero(logits < -bound))
+        undecided = self.total - sure - below
         return Decided(kept, sure, undecided, self.total)
 
     def hard(self) -> Subnetwork:

@@ -1,18 +1,42 @@
 """What the pages compute beyond the rooms: one pass over a prompt, and readings of it. No user interface."""
 
 import hashlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from workbench.core import TextError
 
-MAX_TOKENS = 512  # the logits of a longer prompt would not fit the session's share of memory
+MAX_TOKENS = 2048  # as many as a page shows
+HELD_TOKENS = 512  # the logits of a longer prompt would not fit the session's share of memory
 MEASURES = {
     "surprise": "surprise, −log p of the token (nats)",
     "rank": "rank of the token among the predictions",
     "entropy": "entropy of the next token (nats)",
 }
+
+
+class LogitRows:
+    """Logits [t v] of a long prompt, of which a row is read out of the last layer when it is asked for.
+
+    Args:
+        read: gives the logits of some positions. block: positions that are read at once.
+    """
+
+    def __init__(self, read: Callable[[slice], np.ndarray], count: int, block: int = 64) -> None:
+        self._read, self._count, self._block = read, count, block
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, at: int) -> np.ndarray:
+        at = range(self._count)[at]
+        return self._read(slice(at, at + 1))[0]
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        for start in range(0, self._count, self._block):
+            yield from self._read(slice(start, min(start + self._block, self._count)))
 
 
 @dataclass(frozen=True)
@@ -22,12 +46,12 @@ class Pass:
     ids: tuple[int, ...]
     tokens: tuple[str, ...]
     special: tuple[bool, ...]
-    logits: np.ndarray
+    logits: np.ndarray | LogitRows
 
     @property
     def id(self) -> str:
         """Names the pass within a session."""
-        return hashlib.sha256(f"{self.ids}{self.logits[-1, :8].tobytes()}".encode()).hexdigest()[:10]
+        return hashlib.sha256(f"{self.ids}{self.logits[-1][:8].tobytes()}".encode()).hexdigest()[:10]
 
 
 @dataclass(frozen=True)
@@ -41,15 +65,15 @@ class Reading:
     top_probabilities: np.ndarray
 
 
-def check_length(count: int, n_ctx: int) -> None:
-    """Refuse prompts that the page cannot hold.
+def check_length(count: int, n_ctx: int, most: int = MAX_TOKENS, what: str = "this page") -> None:
+    """Refuse prompts that the page, or a part of it, cannot hold.
 
     Raises:
         TextError: too many tokens for the model or for the page.
     """
-    limit = min(n_ctx, MAX_TOKENS)
+    limit = min(n_ctx, most)
     if count > limit:
-        raise TextError(f"this page holds up to {limit} tokens", found=f"found {count}", hint="shorten the prompt")
+        raise TextError(f"{what} holds up to {limit} tokens", found=f"found {count}", hint="shorten the prompt")
 
 
 def log_softmax(logits: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ import numpy as np
 
 from workbench import core
 
-from .analysis import Pass, check_length
+from .analysis import HELD_TOKENS, LogitRows, Pass, check_length
 
 HELD = 2  # models in memory at once; the one used longest ago goes first
 
@@ -73,13 +73,16 @@ class Shelf:
         return tuple(model.tokens(text, prepend_bos=bos).ids[0].tolist())
 
     def run(self, name: str, ids: tuple[int, ...]) -> Pass:
-        """One pass, logits at every position."""
+        """One pass, logits at every position; those of a long prompt are read out when they are looked at."""
         import torch
 
         model = self.get(name)
         check_length(len(ids), model.shape.n_ctx)
         with self.lock, torch.inference_mode():
-            logits = model.run(torch.tensor([ids])).logits[0].float().cpu().numpy()
+            if len(ids) > HELD_TOKENS:
+                logits = _rows(model, torch.tensor([ids]))
+            else:
+                logits = model.run(torch.tensor([ids])).logits[0].float().cpu().numpy()
         special = set(model.tokenizer.special_ids)
         texts = tuple(model.tokenizer.strings(list(ids)))
         return Pass(ids, texts, tuple(token in special for token in ids), logits)
@@ -91,6 +94,7 @@ class Shelf:
         from workbench_probes import prompt_lens
 
         model = self.get(name)
+        check_length(len(ids), model.shape.n_ctx, HELD_TOKENS, "the logit lens")
         with self.lock:
             return prompt_lens(model, torch.tensor(ids), target=target, top=10)
 
@@ -101,6 +105,19 @@ class Shelf:
         from workbench_probes import prompt_heads
 
         model = self.get(name)
+        check_length(len(ids), model.shape.n_ctx, HELD_TOKENS, "the attention grid")
         with self.lock:
             result = prompt_heads(model, torch.tensor(ids))
         return result.arrays["patterns"], result
+
+
+def _rows(model: Any, tokens: Any) -> LogitRows:
+    from workbench_probes import readout
+
+    last = core.Site("resid_post", model.shape.n_layers - 1)
+    stream, read = model.capture(tokens, [last])[last][0], readout(model)
+
+    def logits(rows: slice) -> np.ndarray:
+        return read(stream[rows]).float().cpu().numpy()
+
+    return LogitRows(logits, len(stream))

@@ -2,8 +2,10 @@ import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 
-from workbench.core import TextError
-from workbench_app.analysis import Pass, check_length, largest, read_pass, reshape, small_maps
+from workbench.core import Silent, TextError
+from workbench_app import shelf
+from workbench_app.analysis import LogitRows, Pass, check_length, largest, read_pass, reshape, small_maps
+from workbench_app.shelf import Shelf
 
 
 def logits_of(seed, *shape):
@@ -45,6 +47,26 @@ def test_a_reading_agrees_with_its_definitions():
         assert read.rank[t] == (chances[t - 1] > chances[t - 1, ids[t]]).sum() + 1
     np.testing.assert_allclose(read.entropy, -(chances * np.log(chances)).sum(-1))
     assert read.top_ids[2].tolist() == np.argsort(-logits[2])[:2].tolist()
+
+
+def test_a_long_prompt_is_read_row_by_row_and_says_the_same(monkeypatch):
+    held = Shelf()
+    held.load("planted-places", Silent())
+    ids = held.encode("planted-places", "the man from north korea saw a big dog and said the capital", None)
+    short = held.run("planted-places", ids)
+    monkeypatch.setattr(shelf, "HELD_TOKENS", 4)
+    long = held.run("planted-places", ids)
+    assert isinstance(long.logits, LogitRows)
+    assert len(long.logits) == len(ids)
+    np.testing.assert_allclose(long.logits[-1], short.logits[-1], atol=1e-4)
+    with pytest.raises(IndexError):
+        long.logits[len(ids)]
+    one, two = read_pass(short), read_pass(long)
+    np.testing.assert_allclose(two.entropy, one.entropy, atol=1e-4)
+    np.testing.assert_allclose(two.surprise, one.surprise, atol=1e-4)
+    for part in ("lens", "attention"):
+        with pytest.raises(TextError, match=f"holds up to 4 tokens; found {len(ids)}"):
+            getattr(held, part)("planted-places", ids, *([None] if part == "lens" else []))
 
 
 def test_small_maps_keep_the_largest_of_a_block():

@@ -4,7 +4,9 @@ import pytest
 import torch
 
 from workbench.core import ConfigError, Edit, Site
+from workbench.dictionaries import Codebook, CodebookConfig, DictionarySet
 from workbench.features import (
+    Bench,
     SteerConfig,
     SteeringEdit,
     dose_curve,
@@ -175,3 +177,27 @@ def test_repetition_counts_3_grams_met_before():
     assert repetition([1, 2, 3, 4, 5]) == 0
     assert repetition([1, 2, 3, 1, 2, 3]) == 1 / 4
     assert repetition([1, 2]) == 0
+
+
+def test_the_wrong_sign_of_a_code_is_the_code_negated(subject):
+    model, site = subject[0].model, Site("mlp_out", 1)
+    size = {site: model.shape.row_size(site)}
+    book = Codebook(CodebookConfig(codes=8, k=1, initial="rows"), size, size, f"t/{site}")
+    book.initialise_in_model(model.capture(model.tokens(PROMPT), [site])[site].flatten(0, 1), 0)
+    bench = Bench(model, DictionarySet({str(site): book}, "t"))
+    unit = unit_of(bench.dictionaries, str(site), 5)
+    result = steer(bench, PROMPT, [SteeringEdit(unit=str(unit))], SteerConfig(new_tokens=0, random_directions=1))
+    assert [run["condition"] for run in result.tables["runs"]] == [
+        "unedited", "edited", "wrong sign", "random direction",
+    ]  # fmt: skip
+    steering = Steering(bench, PROMPT, [SteeringEdit(unit=str(unit))])
+    put, negated = (
+        model.capture(model.tokens(PROMPT), [site], steering.in_force(factor))[site][0, 1:] for factor in (1.0, -1.0)
+    )
+    torch.testing.assert_close(put, -negated)
+    out = SteeringEdit(unit=str(unit), operation="ablate")
+    doubled = model.capture(model.tokens(PROMPT), [site], Steering(bench, PROMPT, [out]).in_force(-1.0))[site]
+    plain = model.run(model.tokens(PROMPT), bench.in_force(), sites=[site])
+    there = (plain.codes[book.name].index == 5).any(1)
+    there[0] = False
+    torch.testing.assert_close(doubled[0][there], 2 * plain.activations[site][0][there])

@@ -91,6 +91,8 @@ def test_a_contrast_finds_what_differs_and_nothing_between_equals(subject):
     assert row["second"] == pytest.approx(float(b.mean()), abs=1e-4)
     assert row["p"] <= 0.05
     assert row["p"] <= row["p_family"]
+    assert row["auroc"] in (0.0, 1.0)
+    assert abs(contrast_texts(bench, korea[:1] * 3, timor[:1] * 3, config).tables["units"][0]["effect"]) <= 1.0
     same = contrast_texts(bench, korea[::2] + timor[::2], korea[1::2] + timor[1::2], config).tables["units"]
     assert min(r["p_family"] for r in same) > 0.05
     with pytest.raises(ConfigError, match="two texts"):

@@ -278,11 +278,14 @@ def contrast_texts(
     """Units that fire more on one set of texts than on another, with permutation p-values.
 
     A unit's score of a text is its mean activation over the counted tokens. `effect` is the difference of the sets'
-    means over the pooled standard deviation (Cohen's d). Labels are shuffled `permutations` times: `p` is the share of
-    relabellings (the true one among them) with as large a |difference|, `p_family` that in which any unit's
-    standardised difference is as large, which allows for having looked at all of them.
+    means over the pooled standard deviation, which counts as no smaller than the median of all units' (a constant unit
+    would be infinitely different otherwise; Tusher et al. 2001 add such a constant). `auroc` is the share of pairs of
+    texts, one of either set, in which the first set's scores higher; ties count half. Labels are shuffled
+    `permutations` times: `p` is the share of relabellings (the true one among them) with as large a |difference|,
+    `p_family` that in which any unit's standardised difference is as large, which allows for having looked at all of
+    them.
 
-    Table `units`: unit, effect, first, second (means), p, p_family; by |effect|.
+    Table `units`: unit, effect, auroc, first, second (means), p, p_family; by |effect|.
 
     Raises:
         ConfigError: fewer than two texts on a side.
@@ -321,6 +324,7 @@ def contrast_texts(
         {
             "unit": str(unit_of(bench.dictionaries, *addresses[int(alive[i])])),
             "effect": float(effect[i]),
+            "auroc": _auroc(wide[truth, i], wide[~truth, i]),
             "first": float(means[0][i]),
             "second": float(means[1][i]),
             "p": float(as_large[i]) / total,
@@ -335,7 +339,9 @@ def contrast_texts(
         params={"mode": "contrast", "first": list(first), "second": list(second), **config.model_dump(mode="json")},
         notes=(
             f"{n} texts against {m - n}; {len(alive):,} units fire on any of them. p: {config.permutations:,} "
-            "relabellings of the texts; p_family allows for having looked at every unit.",
+            "relabellings of the texts; p_family allows for having looked at every unit. Effect: difference over the "
+            "pooled standard deviation, no smaller than the median unit's; auroc: how often a text of the first set "
+            "scores higher.",
         ),
         seed=config.seed,
     )
@@ -391,7 +397,14 @@ def _effect(wide: Float[Tensor, "m f"], side: Tensor) -> tuple[Tensor, tuple[Ten
     a, b = wide[side], wide[~side]
     means = a.mean(0), b.mean(0)
     pooled = ((a.var(0) * (len(a) - 1) + b.var(0) * (len(b) - 1)) / (len(a) + len(b) - 2)).sqrt()
-    return (means[0] - means[1]) / pooled.clamp_min(1e-3 * wide.abs().amax(0).clamp_min(1e-9)), means
+    within = pooled / wide.abs().amax(0).clamp_min(1e-9)  # units differ in size, so the floor is a share of each one's
+    floor = within[within > 0].median() if bool((within > 0).any()) else torch.tensor(1.0)
+    return (means[0] - means[1]) / wide.abs().amax(0).clamp_min(1e-9) / within.clamp_min(floor), means
+
+
+def _auroc(first: Float[Tensor, " a"], second: Float[Tensor, " b"]) -> float:
+    above = (first[:, None] > second).float() + 0.5 * (first[:, None] == second).float()
+    return float(above.mean())
 
 
 def _kept(bench: Bench, scan: FeatureScan) -> Tensor:

@@ -84,7 +84,8 @@ def steer(
         inputs={"model": bench.model.ref.weight_hash, **(scan.inputs() if scan else {})},
         notes=(
             "KL in nats, of one text for all: the prompt with the unedited continuation. Perplexity: of the generated "
-            "text under the unedited model. Controls: the opposite sign; random directions as long as what is written.",
+            "text under the unedited model. Controls: the opposite sign (of a code: the code "
+            "negated); random directions as long as what is written (of a code: another code of its codebook).",
         ),
         seed=config.seed,
         partial=len({(r["condition"], r["seed"]) for r in runs}) < len(conditions),
@@ -96,8 +97,7 @@ def _conditions(steering: Steering, config: SteerConfig) -> list[tuple[str, int 
         ("unedited", None, steering.bench.in_force()),
         ("edited", None, steering.in_force()),
     ]
-    codes_only = steering.bench.books and all(":code:" in f":{edit.unit}" for edit in steering.edits)
-    if config.wrong_sign and not codes_only:
+    if config.wrong_sign:
         found.append(("wrong sign", None, steering.in_force(-1.0)))
     return found + [
         ("random direction", seed, steering.in_force(random=config.seed + seed))

@@ -18,6 +18,23 @@ from .units import member_of
 
 
 @dataclass(frozen=True)
+class _Slot:
+    """A code put in, or taken out, at some rows; or the reverse of it."""
+
+    code: int
+    rows: Tensor
+    out: bool
+    reverse: bool
+
+    @property
+    def scale(self) -> float:
+        """What the code's value is multiplied by where it stands."""
+        if self.out:
+            return 2.0 if self.reverse else 0.0
+        return -1.0 if self.reverse else 1.0
+
+
+@dataclass(frozen=True)
 class Steering:
     """Some edits on one prompt of a bench.
 
@@ -45,12 +62,15 @@ class Steering:
     def in_force(self, factor: float = 1.0, random: int | None = None) -> list[Edit]:
         """Every Edit of a run, codebooks included, with the strengths times `factor`.
 
+        A code has no strength: with a negative factor it is put in with its sign reversed, or doubled where it was to
+        be taken out.
+
         Args:
             random: instead of what each edit writes, write a random direction of equal norm, drawn with this seed
                 (of a codebook: another code of the group).
         """
         made: list[Edit] = []
-        slots: dict[str, list[tuple[int, Tensor]]] = {}
+        slots: dict[str, list[_Slot]] = {}
         for number, edit in enumerate(self.edits):
             rows = self.rows(edit.positions)
             if not edit.unit:
@@ -60,9 +80,10 @@ class Steering:
             name = member_of(self.bench.dictionaries, unit)
             member = self.bench.dictionaries[name]
             if member.unit_kind == "code":
-                if factor > 0:
-                    code = unit.index if random is None else self._other_code(member, unit.index, random, number)
-                    slots.setdefault(name, []).append((code if edit.operation != "ablate" else -1 - unit.index, rows))
+                out = edit.operation == "ablate"
+                other = random is not None and not out
+                code = self._other_code(member, unit.index, random or 0, number) if other else unit.index
+                slots.setdefault(name, []).append(_Slot(code, rows, out, reverse=factor < 0))
                 continue
             made += self._of_unit(edit, member, unit, self.sigma(number), factor, rows, random, number)
         return [*self._books(slots), *made]
@@ -136,18 +157,19 @@ class Steering:
             return [out, Edit.add(site, value * unit, rows)]
         raise ConfigError("a direction can be added, clamped or ablated", found=f"found {edit.operation!r}")
 
-    def _books(self, slots: Mapping[str, list[tuple[int, Tensor]]]) -> list[Edit]:
-        """Codebooks in force, their positions parted by which codes are put in."""
+    def _books(self, slots: "Mapping[str, list[_Slot]]") -> list[Edit]:
+        """Codebooks in force, their positions parted by which codes are put in or taken out."""
         made = []
         for name, book in self.bench.books.items():
             own = slots.get(name, [])
-            kinds = sum(((rows.long() << n) for n, (_, rows) in enumerate(own)), torch.zeros(1, dtype=torch.long))
+            kinds = sum(((slot.rows.long() << n) for n, slot in enumerate(own)), torch.zeros(1, dtype=torch.long))
             for kind in sorted(set(kinds.tolist())):
-                codes = [code for n, (code, _) in enumerate(own) if kind >> n & 1]
-                put, out = tuple(c for c in codes if c >= 0), tuple(-1 - c for c in codes if c < 0)
-                tweaks = (*((SlotTweak(put, _groups(book)),) if put else ()), *((CodeTweak(out),) if out else ()))
+                there = [slot for n, slot in enumerate(own) if kind >> n & 1]
+                put = tuple(slot.code for slot in there if not slot.out)
+                tweaks = [SlotTweak(put, _groups(book))] if put else []
+                tweaks += [CodeTweak((slot.code,), "scale", slot.scale) for slot in there if slot.scale != 1]
                 here = "all" if len(kinds) == 1 else kinds == kind
-                made.append(Edit.through(book, tweaks, here))
+                made.append(Edit.through(book, tuple(tweaks), here))
         return made
 
     def _other_code(self, book: Dictionary, code: int, seed: int, number: int) -> int:

@@ -29,6 +29,7 @@ from .bigram import (
 )
 from .bigram_config import BigramEvalConfig as BigramEvalConfig
 from .bootstrap import Estimate as Estimate, difference as difference, ratio as ratio
+from .circuit_neurons import circuit_neurons as circuit_neurons, neuron_scores as neuron_scores
 from .code_sweep import code_sweep as code_sweep
 from .concept_config import AbsorptionConfig as AbsorptionConfig, ProbingConfig as ProbingConfig
 from .concepts import first_letter_absorption as first_letter_absorption, probe_text as probe_text
@@ -49,6 +50,11 @@ from .dial import dial as dial, mlp_arithmetic as mlp_arithmetic
 from .dial_config import DialConfig as DialConfig
 from .effect_features import effect_features as effect_features
 from .evaluate import Judged as Judged, evaluate as evaluate, evaluate_sets as evaluate_sets
+from .feature_neurons import feature_neurons as feature_neurons
+from .feature_neurons_config import (
+    CircuitNeuronsConfig as CircuitNeuronsConfig,
+    FeatureNeuronsConfig as FeatureNeuronsConfig,
+)
 from .matching import (
     Matching as Matching,
     cosines as cosines,

@@ -22,6 +22,7 @@ from .effects import (
     measured_effects as measured_effects,
     promoted_tokens as promoted_tokens,
     unit_effects as unit_effects,
+    windows as windows,
 )
 from .feature_scan import FeatureScan as FeatureScan, has_statistics as has_statistics, open_scan as open_scan
 from .label import (
@@ -58,4 +59,5 @@ from .steer_config import (
     edits_to_json as edits_to_json,
     edits_to_python as edits_to_python,
 )
+from .unit_map import unit_map as unit_map
 from .units import artifact_of as artifact_of, member_of as member_of, unit_of as unit_of

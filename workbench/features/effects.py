@@ -1,6 +1,6 @@
 """Which tokens a unit promotes and suppresses: as its weights predict, and as the model does when it is taken out."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -106,16 +106,21 @@ def _windows(
 ) -> tuple[TokenBatch, Int[Tensor, " n"], Float[Tensor, " n"]]:
     """Random examples cut to windows: tokens, the place of each example in its window, its activation."""
     places, values = scan.places(unit, "random")
-    places, values = places[: config.measured], values[: config.measured]
+    tokens = windows(scan, places[: config.measured], config.window)
+    return tokens, tokens.lengths - 1, torch.tensor(values[: config.measured])
+
+
+def windows(scan: FeatureScan, places: Sequence[int], width: int) -> TokenBatch:
+    """The text up to some places of a scan, at most `width` tokens before each, behind the sequence's first token."""
     length, cut = scan.ids.shape[1], []
     for place in places:
         sequence, position = divmod(place, length)
-        start = max(position - config.window, 0)
+        start = max(position - width, 0)
         head = scan.ids[sequence, :1] if start else scan.ids[sequence, :0]
         cut.append(torch.cat([head, scan.ids[sequence, start : position + 1]]).long())
-    last = torch.tensor([len(ids) - 1 for ids in cut], dtype=torch.long)
+    lengths = torch.tensor([len(ids) for ids in cut], dtype=torch.long)
     padded = torch.nn.utils.rnn.pad_sequence(cut, batch_first=True) if cut else torch.zeros(0, 1, dtype=torch.long)
-    return TokenBatch(padded, last + 1), last, torch.tensor(values)
+    return TokenBatch(padded, lengths)
 
 
 def _ends(model: HookedModel, scores: torch.Tensor, count: int, sign: int = 1) -> list[list]:

@@ -74,6 +74,10 @@ from .graph_exchange import export_graph as export_graph, import_graph as import
 from .graphs import compare_by_name as compare_by_name, group_by_name as group_by_name, saved_groups as saved_groups
 from .label import keep_labels as keep_labels, label_by_name as label_by_name
 from .lens import lens_by_name as lens_by_name
+from .needed_neurons import (
+    circuit_neurons_by_name as circuit_neurons_by_name,
+    feature_neurons_by_name as feature_neurons_by_name,
+)
 from .paths import paths_by_name as paths_by_name, weights_by_name as weights_by_name
 from .probe import Probed as Probed, probe_by_name as probe_by_name, side_effects as side_effects
 from .probe_config import SideEffectsConfig as SideEffectsConfig, TextRowsConfig as TextRowsConfig

@@ -35,11 +35,11 @@ from .geometry import geometry_command
 from .label import label_command
 from .lens import lens_command
 from .models import models_app
+from .needed_neurons import sparsity_app
 from .planted import planted_command
 from .probe import probe_command
 from .report import report_app
 from .reproduce import reproduce_command
-from .sparse_inference import sparsity_app
 from .tasks import tasks_command
 from .text import text_app
 from .train import train_command

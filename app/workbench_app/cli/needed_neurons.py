@@ -1,0 +1,57 @@
+"""`workbench sparsity features` and `circuit`: the neurons that features and circuits need."""
+
+from typing import Annotated
+
+import typer
+
+from workbench.evaluation import CircuitNeuronsConfig, FeatureNeuronsConfig
+
+from .flags import settings
+from .options import DeviceOption, JsonOption, OfflineOption, WorkspaceOption
+from .sparse_inference import sparsity_app
+from .sparsity import show
+from .terminal import TerminalProgress
+
+
+@sparsity_app.command("features")
+@settings(config=FeatureNeuronsConfig)
+def features_command(
+    units: Annotated[list[str], typer.Argument(help="Addresses of features, such as transcoder:demo:mlp_in.12:1855.")],
+    config: FeatureNeuronsConfig,
+    device: DeviceOption = "auto",
+    offline: OfflineOption = False,
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Find the neurons that dictionary features need, and silence them beside the strongest and random ones."""
+    from workbench.core import Unit
+    from workbench.recipes import feature_neurons_by_name
+    from workbench.workspace import Workspace
+
+    with TerminalProgress() as progress:
+        result = feature_neurons_by_name(
+            Workspace(workspace), [Unit.parse(unit) for unit in units], config, device=device, offline=offline,
+            progress=progress,
+        )  # fmt: skip
+    show(result, as_json, ("features", "curve", "neurons"))
+
+
+@sparsity_app.command("circuit")
+@settings(config=CircuitNeuronsConfig)
+def circuit_command(
+    graph: Annotated[str, typer.Argument(help="Name of a graph in the workspace.")],
+    config: CircuitNeuronsConfig,
+    device: DeviceOption = "auto",
+    offline: OfflineOption = False,
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Find the neurons behind a graph's features, beside the prompt's core and random ones."""
+    from workbench.recipes import circuit_neurons_by_name
+    from workbench.workspace import Workspace
+
+    with TerminalProgress() as progress:
+        result = circuit_neurons_by_name(
+            Workspace(workspace), graph, config, device=device, offline=offline, progress=progress
+        )
+    show(result, as_json, ("test", "overlap", "neurons"))

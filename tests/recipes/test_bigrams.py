@@ -58,9 +58,13 @@ def test_it_is_judged_beside_its_controls(place):
     full = result.tables["answers"][0]
     assert full["loss"] == result.tables["removed"][0]["loss"]
     assert all(row["divergence"] > 0 for row in result.tables["answers"])
+    removal = result.tables["removal"]
+    assert [row["share"] for row in removal] == [0, 0.03, 0.1, 0.3, 1] * 2
+    assert removal[4]["loss"] == result.tables["removed"][1]["loss"] != removal[3]["loss"] != full["loss"]
+    assert [row["entries"] for row in removal[:5]] == [row["entries"] for row in removal[5:]]
     assert {row["layer"] for row in result.tables["rotation"]} == {0, 1, 2}
     assert result.arrays["covariance similarity, full model"].shape == (3, 3)
-    for name in (None, "bigram density", "bigram rotation"):
+    for name in (None, "bigram density", "bigram rotation", "bigram removal"):
         assert len(result.fig(name).data) > 0
     assert "subnetwork" in result._repr_html_()
     saved = Result.load(place.path_of("results", "mine-bigrams"))

@@ -110,6 +110,22 @@ def test_bits_come_back(tmp_path):
     assert sum(row["share"] for row in rows) == pytest.approx(1)
 
 
+def test_parts_are_nested_and_equal_in_every_block():
+    model = build_hooked("gpt2")[0]
+    params = model.params()
+    own = Subnetwork({name: torch.rand(params[name].shape, generator=generator(3, name)) < 0.3
+                      for name in model.matrices()})  # fmt: skip
+    small, large, all_of_it = own.part(0.2), own.part(0.5), own.part(1)
+    for name, mask in own.masks.items():
+        assert (small.masks[name] <= large.masks[name]).all()
+        assert (large.masks[name] <= mask).all()
+        assert torch.equal(all_of_it.masks[name], mask)
+    for names in own.blocks().values():
+        kept = sum(int(own.masks[name].sum()) for name in names)
+        assert sum(int(small.masks[name].sum()) for name in names) == round(0.2 * kept)
+    assert own.part(0).kept == 0
+
+
 def test_random_masks_have_as_many_entries_in_every_block():
     model = build_hooked("gpt2")[0]
     subnetwork = Subnetwork(

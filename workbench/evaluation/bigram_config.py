@@ -13,6 +13,9 @@ class BigramEvalConfig(EvaluateConfig):
         default=3, ge=1, description="bands of tokens by how frequent they are, with equally many positions"
     )
     random_masks: int = Field(default=3, ge=1, description="random masks of equal count in every block")
+    removed_shares: tuple[float, ...] = Field(
+        default=(0.03, 0.1, 0.3), description="shares of the subnetwork that are removed, beside all of it"
+    )
     examples: int = Field(default=8, ge=0, description="tokens shown that the bigram explains, and that it does not")
     rotation_sequences: int = Field(default=60, ge=2, description="sequences for rotation and covariances")
     ridge: float = Field(default=1.0, gt=0, description="penalty of the linear maps whose rotation is measured")

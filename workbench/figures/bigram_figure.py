@@ -77,6 +77,24 @@ def bigram_rotation(result: Result) -> go.Figure:
     return fig.update_xaxes(title="after so many layers", dtick=1).update_yaxes(title="median angle (degrees)")
 
 
+@register("figure", "bigram removal")
+def bigram_removal(result: Result) -> go.Figure:
+    """Loss of the full model without a share of the subnetwork, beside as many entries removed at random."""
+    rows = result.tables.get("removal", [])
+    fig = figure()
+    for number, name in enumerate(dict.fromkeys(row["removed"] for row in rows)):
+        mine = [row for row in rows if row["removed"] == name]
+        fig.add_scatter(
+            x=[row["share"] for row in mine],
+            y=[row["loss"] for row in mine],
+            error_y=_error(mine, "loss"),
+            text=[f"{row['entries']:,} entries" for row in mine],
+            name=plain(name),
+            line={"color": COLOURS[number % len(COLOURS)]},
+        )
+    return fig.update_xaxes(title="share removed", tickformat=".0%").update_yaxes(title="loss (nats)")
+
+
 def _error(rows: list[dict[str, Any]], key: str) -> dict[str, Any]:
     """Error bars from `<key>_low` and `<key>_high`."""
     return {

@@ -1,6 +1,6 @@
 """Judge a subnetwork beside its controls: answers, sufficiency, necessity, overlap, location and rotation."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -39,8 +39,8 @@ def judge(
 ) -> Result:
     """Every measure of a subnetwork on held-out text.
 
-    Tables: `answers` (every variant alone), `removed` (the full model without something), `bands`, `matrices`,
-    `blocks`, `overlap` (if there is an optimal subnetwork), `rotation`, `examples`.
+    Tables: `answers` (every variant alone), `removed` (the full model without something), `removal` (without shares of
+    it), `bands`, `matrices`, `blocks`, `overlap` (if there is an optimal subnetwork), `rotation`, `examples`.
     """
     text = spread_over(text, config.sequences)
     drawn = {f"random mask {seed}": subnetwork.random(seed) for seed in range(config.random_masks)}
@@ -54,7 +54,9 @@ def judge(
     removed |= {name: other.without(model, base) for name, other in drawn.items()}
     if optimal is not None:
         variants[OPTIMAL], removed[OPTIMAL] = optimal.weights(model, base), optimal.without(model, base)
-    progress.phase("judge", total=len(variants) + len(removed) - 1, unit="variants")
+    pairs = {OWN: subnetwork, "random mask 0": drawn["random mask 0"]}
+    parts = len(pairs) * len(config.removed_shares)
+    progress.phase("judge", total=len(variants) + len(removed) - 1 + parts, unit="variants")
     positions = find_positions(model, target, text, config)
     tables: dict[str, list[dict[str, Any]]] = {"answers": [], "removed": [], "bands": []}
     found = {}
@@ -67,9 +69,15 @@ def judge(
         progress.advance()
     for name, weights in removed.items():
         said = found[FULL] if name == "nothing" else answers(model, target, text, config, weights)
-        row = compare(positions, said, config)
-        tables["removed"].append({"removed": name, **{key: row[key] for key in ("loss", "loss_low", "loss_high")}})
+        tables["removed"].append({"removed": name, **_loss(compare(positions, said, config))})
         progress.advance()
+    losses = {row["removed"]: _loss(row) for row in tables["removed"]}
+
+    def without(part: Subnetwork) -> dict[str, float]:
+        progress.advance()
+        return _loss(compare(positions, answers(model, target, text, config, part.without(model, base)), config))
+
+    tables["removal"] = [row for name, whole in pairs.items() for row in removal(name, whole, losses, config, without)]
     tables["matrices"], tables["blocks"] = subnetwork.table(), block_table(subnetwork)
     if optimal is not None:
         tables["overlap"] = [overlap_row(subnetwork, optimal)]
@@ -94,6 +102,25 @@ def judge(
         notes=NOTES,
         seed=config.seed,
     )
+
+
+def _loss(row: Mapping[str, Any]) -> dict[str, float]:
+    return {key: row[key] for key in ("loss", "loss_low", "loss_high")}
+
+
+def removal(
+    name: str,
+    whole: Subnetwork,
+    losses: Mapping[str, dict[str, float]],
+    config: BigramEvalConfig,
+    without: Callable[[Subnetwork], dict[str, float]],
+) -> list[dict[str, Any]]:
+    """The loss of the full model without none, some shares and all of a mask's entries."""
+    rows = [{"removed": name, "share": 0.0, "entries": 0, **losses["nothing"]}]
+    for share in sorted(config.removed_shares):
+        part = whole.part(share, config.seed)
+        rows.append({"removed": name, "share": share, "entries": part.kept, **without(part)})
+    return [*rows, {"removed": name, "share": 1.0, "entries": whole.kept, **losses[name]}]
 
 
 def block_table(subnetwork: Subnetwork) -> list[dict[str, Any]]:
@@ -147,7 +174,8 @@ NOTES = (
     "r: Pearson's correlation over held-out tokens of the surprisal with the bigram's; top1: the bigram's first choice "
     "is the variant's; divergence: KL(bigram | variant) in nats; loss: next-token cross-entropy; 95 % intervals "
     "resample documents",
-    "random masks keep as many entries as the subnetwork in every block; removed: the full model without these entries",
+    "random masks keep as many entries as the subnetwork in every block; removed: the full model without these "
+    "entries; removal: without a random share of them, the same share in every block",
     "bands: tokens from the most frequent on, with equally many positions in each",
     "overlap: share of all entries that both keep; expected of, and interval of, random masks of equal count per block",
     "rotation: median angle, in degrees, of ridge maps from the stream after each layer (0: the embedding) to the "

@@ -93,6 +93,18 @@ class Subnetwork:
                 masks[name] = part.view(self.masks[name].shape)
         return Subnetwork(masks, {"random": seed})
 
+    def part(self, share: float, seed: int = 0) -> "Subnetwork":
+        """A share of the entries of every block, drawn at random; a smaller share's are among those of a larger."""
+        masks: dict[str, Tensor] = {}
+        for block, names in self.blocks().items():
+            flat = torch.cat([self.masks[name].reshape(-1) for name in names])
+            kept = flat.nonzero()[:, 0]
+            order = torch.randperm(len(kept), generator=generator(seed, "part", *block))
+            flat[kept[order[round(share * len(kept)) :]]] = False
+            for name, own in zip(names, flat.split([self.masks[name].numel() for name in names]), strict=True):
+                masks[name] = own.view(self.masks[name].shape)
+        return Subnetwork(masks, {"part": share, "seed": seed}, self.model)
+
     def blocks(self) -> dict[tuple[int, str], list[str]]:
         """(layer, attn or mlp) -> the names of its matrices."""
         found: dict[tuple[int, str], list[str]] = {}

@@ -87,7 +87,7 @@ def evaluate_bigram_command(
     if as_json:
         print_json(result.to_json())
         return
-    for title in ("answers", "removed", "bands", "blocks", "overlap", "rotation", "examples"):
+    for title in ("answers", "removed", "removal", "bands", "blocks", "overlap", "rotation", "examples"):
         if rows := result.tables.get(title):
             print_table(rows, title=title)
     for line in result.notes:

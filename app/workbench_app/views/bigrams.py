@@ -93,6 +93,8 @@ def tab(name: str, title: str, subnetwork: Subnetwork, judged: Result | None) ->
         exhibit.table(judged, "bg_bands", "bands")
     elif title == TABS[2]:
         st.caption("The full model without these entries, beside as many entries removed at random in every block.")
+        if judged.tables.get("removal"):
+            exhibit.figure(judged, "bg_removal", name="bigram removal", alt="Loss without shares of the mask")
         exhibit.table(judged, "bg_removed", "removed")
         if "overlap" in judged.tables:
             exhibit.table(judged, "bg_overlap", "overlap")

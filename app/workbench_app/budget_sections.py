@@ -12,14 +12,10 @@ from urllib.parse import quote
 import numpy as np
 
 from .budget import PROMPT, Bench
+from .budget_clock import seconds, text, visit, wait
 from .serve import free_port
 
 WORDS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
-IDLE = "!document.querySelector('[data-testid=stApp][data-test-script-state=running]')"
-SHOWS = (
-    "mark => [...document.querySelectorAll('*')].some(n => n.shadowRoot && [...n.shadowRoot."
-    "querySelectorAll('.flow .token')].some(t => t.textContent.includes(mark)))"
-)
 
 
 def sentence(turn: int, words: int = 60) -> str:
@@ -52,7 +48,7 @@ def start(bench: Bench) -> None:
                 _until_healthy(f"http://127.0.0.1:{port}", bench.config.seconds)
                 bench.note("server start to health", time.monotonic() - began)
                 tab.goto(f"http://127.0.0.1:{port}/", wait_until="commit")
-                tab.get_by_text("See a prediction").first.wait_for()
+                wait(tab, "says('See a prediction') && says('What is expected next')")
                 bench.note("command to first readable page, no model", time.monotonic() - began)
             finally:
                 process.terminate()
@@ -74,31 +70,22 @@ def _until_healthy(url: str, seconds: float) -> None:
 def visits(bench: Bench) -> None:
     """Visitors with empty caches, and one who loads the page again."""
     for _ in range(min(3, bench.config.repeats)):
-        with bench.page() as tab:
-            began = time.monotonic()
-            tab.goto(bench.url("/"), wait_until="commit")
-            tab.get_by_role("heading", level=1).first.wait_for()
-            bench.note("first visit, cold: title", time.monotonic() - began)
-        with bench.page() as tab:
-            began = time.monotonic()
-            tab.goto(bench.prompt_url(), wait_until="commit")
-            tokens_of(tab)
-            bench.note("first visit, cold: tokens", time.monotonic() - began)
-        with bench.page() as tab:
-            began = time.monotonic()
-            tab.goto(bench.url(f"/circuits?ci=bench-{min(bench.config.nodes)}"), wait_until="commit")
-            tab.locator(".js-plotly-plot .main-svg").first.wait_for()
-            bench.note("first visit, cold: first plotly chart", time.monotonic() - began)
+        shown = [
+            ("first visit, cold: title", bench.url("/"), "heading() !== ''"),
+            ("first visit, cold: tokens", bench.prompt_url(), "tokens().length > 5"),
+        ]
+        if bench.testable:
+            address = bench.url(f"/circuits?ci={quote(bench.testable)}&ci_tab=Validate")
+            shown.append(("first visit, cold: first plotly chart", address, "inside('.js-plotly-plot .main-svg')"))
+        for name, address, until in shown:
+            with bench.page() as tab:
+                bench.note(name, visit(tab, lambda tab=tab, to=address: tab.goto(to, wait_until="commit"), until))
     with bench.page() as tab:
         tab.goto(bench.prompt_url())
-        tokens_of(tab)
-        tab.wait_for_function(IDLE)
         for _ in range(bench.config.repeats):
-            began = time.monotonic()
-            tab.reload(wait_until="commit")
-            tokens_of(tab)
-            bench.note("reload, warm", time.monotonic() - began)
-            tab.wait_for_function(IDLE)
+            wait(tab, "tokens().length > 5 && idle()")
+            spent = visit(tab, lambda: tab.reload(wait_until="commit"), "tokens().length > 5")
+            bench.note("reload, warm", spent)
 
 
 def pages(bench: Bench) -> None:
@@ -111,16 +98,13 @@ def pages(bench: Bench) -> None:
         names = [links.nth(i).inner_text().split("\n")[-1] for i in range(links.count())]
         for turn in range(1 + min(4, bench.config.repeats)):
             for i, name in enumerate(names):
-                tab.wait_for_function(IDLE)
-                began = time.monotonic()
-                links.nth(i).click()
-                wanted = "workbench" if name == "Home" else name
-                tab.get_by_role("heading", name=wanted, exact=True, level=1).wait_for()
-                tab.wait_for_function(IDLE)
+                wait(tab, "idle()")
+                tab.wait_for_timeout(200)
+                wanted = text("workbench" if name == "Home" else name)
+                took = seconds(tab, links.nth(i).click, f"heading() === {wanted} && idle()")
                 if turn:
-                    spent.setdefault(name, []).append(time.monotonic() - began)
-                    bench.note("page switch, warm", spent[name][-1])
-                tab.wait_for_timeout(150)
+                    spent.setdefault(name, []).append(took)
+                    bench.note("page switch, warm", took)
     medians = {name: float(np.median(values)) for name, values in spent.items()}
     for value in spent[max(medians, key=lambda name: medians[name])]:
         bench.note("page switch, warm: slowest page", value)
@@ -134,19 +118,15 @@ def prompt(bench: Bench) -> None:
         tab.goto(bench.prompt_url())
         tokens = tokens_of(tab)
         for turn in range(bench.config.repeats):
-            name = "prompt Enter to tokens and prediction, 64 new tokens"
-            began = _ask(tab, sentence(turn), str(turn))
-            tab.get_by_text(f"After position {tokens.count() - 1} ").wait_for()
-            bench.note(name, time.monotonic() - began)
-            began = _ask(tab, PROMPT, "Mary")
-            bench.note("prompt Enter to tokens, seen before", time.monotonic() - began)
+            predicted = "says(`After position ${tokens().length - 1} `)"
+            spent = _ask(tab, sentence(turn), f"{_token_with(str(turn))} && {predicted}")
+            bench.note("prompt Enter to tokens and prediction, 64 new tokens", spent)
+            bench.note("prompt Enter to tokens, seen before", _ask(tab, PROMPT, _token_with("Mary")))
         for turn in range(bench.config.repeats):
             tab.wait_for_timeout(800)
             bench.received.clear()
-            began = time.monotonic()
-            tokens.nth(3 + turn).click()
-            tab.get_by_text(f"After position {3 + turn} ").wait_for()
-            bench.note("token click to page", time.monotonic() - began)
+            told = f"says({text(f'After position {3 + turn} ')})"
+            bench.note("token click to page", seconds(tab, tokens.nth(3 + turn).click, told))
             tab.wait_for_timeout(500)
             bench.note("received per token click", sum(bench.received) / 1000)
         tab.wait_for_timeout(1000)
@@ -162,41 +142,36 @@ def prompt(bench: Bench) -> None:
         bench.note("hover: messages to the server", float(len(bench.sent)))
 
 
-def _ask(tab: Any, text: str, mark: str) -> float:
-    """Run another prompt; returns when Enter was pressed, once a token shows the mark."""
-    tab.locator("textarea").fill(text)
+def _token_with(mark: str) -> str:
+    return f"tokens().some((t) => t.textContent.includes({text(mark)}))"
+
+
+def _ask(tab: Any, words: str, until: str) -> float:
+    """Run another prompt; the seconds from Enter on."""
+    tab.locator("textarea").fill(words)
     tab.wait_for_timeout(700)
-    began = time.monotonic()
-    tab.keyboard.press("Control+Enter")
-    tab.wait_for_function(SHOWS, arg=mark)
-    return began
+    return seconds(tab, lambda: tab.keyboard.press("Control+Enter"), until)
 
 
 def lens(bench: Bench) -> None:
     """The logit lens of new prompts, its tab opened again, and clicks on its cells."""
     with bench.page() as tab:
+        opened = tab.get_by_role("tab", name="Logit lens")
         for turn in range(min(3, bench.config.repeats)):
             tab.goto(bench.prompt_url(sentence(10 + turn)))
-            tokens_of(tab)
-            tab.wait_for_function(IDLE)
-            began = time.monotonic()
-            tab.get_by_role("tab", name="Logit lens").click()
-            tab.locator(".scroll canvas").wait_for()
-            bench.note("logit lens of 64 tokens, every layer, first time", time.monotonic() - began)
+            wait(tab, "tokens().length > 5 && idle()")
+            spent = seconds(tab, opened.click, "inside('.scroll canvas')")
+            bench.note("logit lens of 64 tokens, every layer, first time", spent)
         canvas = tab.locator(".scroll canvas")
         for turn in range(bench.config.repeats):
             tab.get_by_role("tab", name="Next token").click()
             canvas.wait_for(state="detached")
             tab.wait_for_timeout(500)
-            began = time.monotonic()
-            tab.get_by_role("tab", name="Logit lens").click()
-            canvas.wait_for()
-            bench.note("logit lens tab, computed before", time.monotonic() - began)
+            bench.note("logit lens tab, computed before", seconds(tab, opened.click, "inside('.scroll canvas')"))
             tab.wait_for_timeout(700)
-            began = time.monotonic()
-            canvas.click(position={"x": 40 + 62 * (4 + turn) + 20, "y": 22 + 21 * (2 + turn) + 10})
-            tab.get_by_text(f", position {4 + turn}", exact=False).first.wait_for()
-            bench.note("heat-cell click to page", time.monotonic() - began)
+            place: Any = {"x": 40 + 62 * (4 + turn) + 20, "y": 22 + 21 * (2 + turn) + 10}
+            told = f"says({text(f', position {4 + turn}')})"
+            bench.note("heat-cell click to page", seconds(tab, lambda at=place: canvas.click(position=at), told))
 
 
 def attention(bench: Bench) -> None:
@@ -211,20 +186,14 @@ def attention(bench: Bench) -> None:
             tab.wait_for_timeout(1200)
             bench.note("attention maps: draw", float(grid.get_attribute("data-first") or "nan"))
             step = float(grid.get_attribute("data-step") or 30)
-            began = time.monotonic()
-            grid.click(position={"x": 34 + step * (turn + 1) + 8, "y": 20 + step + 8})
-            tab.get_by_text(f"layer {turn + 1}, head 1:").first.wait_for()
-            bench.note("attention maps: click", time.monotonic() - began)
+            place: Any = {"x": 34 + step * (turn + 1) + 8, "y": 20 + step + 8}
+            told = f"says({text(f'layer {turn + 1}, head 1:')})"
+            bench.note("attention maps: click", seconds(tab, lambda at=place: grid.click(position=at), told))
+            if turn == 0:
+                bench.notes.append(f"{grid.get_attribute('aria-label')}, 64 tokens")
+            tab.wait_for_timeout(400)
             tab.get_by_role("tab", name="Next token").click()
             grid.wait_for(state="detached")
-        bench.notes.append(grid_of(tab, grid))
-
-
-def grid_of(tab: Any, grid: Any) -> str:
-    """How many maps there are."""
-    tab.get_by_role("tab", name="Attention").click()
-    grid.wait_for()
-    return str(grid.get_attribute("aria-label"))
 
 
 def graph(bench: Bench) -> None:
@@ -245,7 +214,7 @@ def graph(bench: Bench) -> None:
                 tab.wait_for_timeout(400)
                 bench.note(f"graph draw, {size} nodes", float(box.get_attribute("data-ms") or "nan"))
             chips = tab.locator(".chips .chip")
-            bench.notes.append(f"graph of {size}: {chips.first.inner_text()}, {chips.nth(1).inner_text()}")
+            bench.notes.append(f"graph of {size}: {chips.first.inner_text()}")
             if size == max(bench.config.nodes):
                 _click_nodes(bench, tab, nodes)
 
@@ -255,35 +224,31 @@ def _click_nodes(bench: Bench, tab: Any, nodes: Any) -> None:
     for turn in range(bench.config.repeats):
         tab.wait_for_timeout(900)
         bench.received.clear()
-        before = tab.url
-        began = time.monotonic()
-        nodes.nth(7 * turn + 3).dispatch_event("click")
-        tab.wait_for_url(lambda url, before=before: url != before and "ci_sel" in url)
-        tab.wait_for_function(IDLE)
-        bench.note("graph node click", time.monotonic() - began)
+        until = "location.href !== href && location.search.includes('ci_sel') && idle()"
+        node = nodes.nth(7 * turn + 3)
+        spent = seconds(tab, lambda node=node: node.dispatch_event("click"), until)
+        bench.note("graph node click", spent)
         tab.wait_for_timeout(700)
         bench.note("received per node click", sum(bench.received) / 1000)
 
 
 def long(bench: Bench) -> None:
     """Clicks in a prompt of 1,024 tokens, each with a tooltip of five alternatives."""
-    text = " ".join(f"the {i % 10}" for i in range((bench.config.tokens - 1) // 3))
+    words = " ".join(f"the {i % 10}" for i in range((bench.config.tokens - 1) // 3))
     with bench.page() as tab:
+        tab.set_default_timeout(90_000)
         tab.goto(bench.prompt_url())
         tokens_of(tab)
-        tab.locator("textarea").fill(text)
+        tab.locator("textarea").fill(words)
         tab.wait_for_timeout(900)
         tab.keyboard.press("Control+Enter")
+        wait(tab, f"tokens().length > {len(words.split())} && idle()")
         tokens = tab.locator(".flow .token")
-        tokens.nth(len(text.split())).wait_for()
-        tab.wait_for_timeout(3000)
         bench.notes.append(f"long prompt: {tokens.count()} tokens")
         for turn in range(bench.config.repeats):
             tab.wait_for_timeout(900)
-            began = time.monotonic()
-            tokens.nth(200 + turn).click()
-            tab.get_by_text(f"After position {200 + turn} ").wait_for()
-            bench.note("1,024 tokens: token click", time.monotonic() - began)
+            told = f"says({text(f'After position {200 + turn} ')})"
+            bench.note("1,024 tokens: token click", seconds(tab, tokens.nth(200 + turn).click, told))
 
 
 def cancel(bench: Bench) -> None:
@@ -298,15 +263,14 @@ def cancel(bench: Bench) -> None:
             seeds = main.get_by_label("Random groups")
             seeds.fill(str(40 + turn))
             seeds.press("Enter")
+            wait(tab, "idle()")
             tab.wait_for_timeout(800)
             main.get_by_role("button", name="Run the tests").click()
             button = main.get_by_role("button", name="Cancel").first
             button.wait_for()
-            tab.wait_for_timeout(2500)
-            began = time.monotonic()
-            button.click()
-            button.wait_for(state="detached")
-            bench.note("job cancelled", time.monotonic() - began)
+            tab.wait_for_timeout(3000)
+            gone = "![...main().querySelectorAll('button')].some((b) => b.textContent.includes('Cancel'))"
+            bench.note("job cancelled", seconds(tab, button.click, gone))
 
 
 def sessions(bench: Bench) -> None:

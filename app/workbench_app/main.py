@@ -5,7 +5,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from workbench_app import context, frame, state
+from workbench_app import context, frame, settle, state
 
 PAGES = {
     "Explore": {
@@ -94,3 +94,4 @@ with frame.guard():
     for draw in parts:
         draw()
 waiting.empty()
+settle.settle()

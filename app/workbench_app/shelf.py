@@ -10,6 +10,7 @@ import numpy as np
 from workbench import core
 
 from .analysis import HELD_TOKENS, LogitRows, Pass, check_length
+from .settle import unsettle
 
 HELD = 2  # models in memory at once; the one used longest ago goes first
 
@@ -35,6 +36,7 @@ class Shelf:
                 self._models[name] = model
                 while len(self._models) > HELD:
                     self._models.pop(next(iter(self._models)))
+                    unsettle()
         return name
 
     def loader(self, name: str, *, dtype: str = "float32", policy: core.MaskPolicy | None = None, **more: Any) -> Any:
@@ -55,6 +57,7 @@ class Shelf:
         """Let a model go."""
         with self.lock:
             self._models.pop(name, None)
+            unsettle()
 
     def get(self, name: str) -> Any:
         """A loaded model.

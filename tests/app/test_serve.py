@@ -1,4 +1,7 @@
+import gc
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -6,6 +9,7 @@ from streamlit.testing.v1 import AppTest
 
 import workbench_app
 from workbench.core import ConfigError
+from workbench_app import settle
 from workbench_app.serve import ADDRESS, TOKEN, command, free_port, is_own, options
 
 
@@ -68,3 +72,28 @@ def test_without_the_token_no_page_is_drawn(monkeypatch):
     told = AppTest.from_file(main, default_timeout=60)
     told.query_params["token"] = "secret"
     assert not [box for box in told.run().text_input if box.label == "Token"]
+
+
+def test_what_the_first_visitor_reads_needs_neither_torch_nor_pandas(tmp_path):
+    """In a process of its own: what Home draws first is imported, and the workspace is listed."""
+    code = (
+        "import sys\n"
+        "from workbench_app import context, frame, settle, state\n"
+        "from workbench_app.panels import guide\n"
+        "guide.steps(state.workspace().list())\n"
+        "print(sorted({'torch', 'pandas', 'transformers'} & set(sys.modules)))"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
+    assert told.stdout.strip() == "[]"
+
+
+def test_what_stays_is_left_out_of_collections_until_a_model_goes(monkeypatch):
+    settle.unsettle()
+    assert gc.get_freeze_count() == 0
+    settle.settle()
+    kept = gc.get_freeze_count()
+    assert kept > 10_000
+    settle.settle()
+    assert gc.get_freeze_count() <= kept  # nothing was imported since
+    settle.unsettle()
+    assert gc.get_freeze_count() == 0

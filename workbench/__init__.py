@@ -37,6 +37,7 @@ provide(
     "workbench.recipes.reproduce_bigram",
     "workbench.recipes.core_neurons",
     "workbench.recipes.reproduce_lazy_neuron",
+    "workbench.recipes.reproduce_crate",
 )
 provide("kernel benchmark", "workbench.evaluation.speed.operations")
 

@@ -1,3 +1,4 @@
+from .coding import coding_rate as coding_rate, subspace_rate as subspace_rate
 from .convergent import convergence as convergence
 from .convergent_config import ConvergentConfig as ConvergentConfig
 from .direction import FittedProbe as FittedProbe, nearest_features as nearest_features, read_probe as read_probe

@@ -7,6 +7,13 @@ from .automaton import (
     new_automaton_model as new_automaton_model,
     save_automaton_model as save_automaton_model,
 )
+from .crate import (
+    CrateBlock as CrateBlock,
+    Halves as Halves,
+    PatchClassifier as PatchClassifier,
+    new_classifier as new_classifier,
+)
+from .crate_config import CrateConfig as CrateConfig
 from .frozen import FrozenModel as FrozenModel, freeze as freeze
 from .frozen_attention import FrozenAttention as FrozenAttention
 from .frozen_norm import FrozenNorm as FrozenNorm

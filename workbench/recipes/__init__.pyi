@@ -81,8 +81,14 @@ from .needed_neurons import (
 from .paths import paths_by_name as paths_by_name, weights_by_name as weights_by_name
 from .probe import Probed as Probed, probe_by_name as probe_by_name, side_effects as side_effects
 from .probe_config import SideEffectsConfig as SideEffectsConfig, TextRowsConfig as TextRowsConfig
-from .reproduce import Reproduction as Reproduction, reproduce as reproduce
+from .reproduce import (
+    Reproduction as Reproduction,
+    list_reproductions as list_reproductions,
+    reproduce as reproduce,
+    reproduce_all as reproduce_all,
+)
 from .reproduce_config import ReproduceConfig as ReproduceConfig
+from .reproduce_summary import Compared as Compared, summary as summary
 from .rerun import Rerun as Rerun, rerun_report as rerun_report
 from .score_ranking import (
     broken_set as broken_set,

@@ -15,6 +15,7 @@ from workbench.workspace import shipped_folder
 from .bigram_runs import LENGTH, MODEL, TEXT, MaskRun, mask_runs
 from .bigrams import bigrams, body_weights, judge_subnetwork, train_subnetwork
 from .reproduce_config import ReproduceConfig
+from .reproduce_summary import Compared, summary
 from .subject import open_subject
 
 WITHIN = 0.04
@@ -90,7 +91,8 @@ def reproduce_bigram(folder: Path, config: ReproduceConfig, progress: Progress) 
     judged = judge_subnetwork(model, text, masks[chosen], wanted, masks.get("optimal"), progress)
     tables["controls"] = _controls(model, text, target, masks, wanted)
     tables["controls of the paper"] = list(CONTROLS)
-    for name in ("answers", "removed", "bands", "blocks", "rotation", "examples"):
+    tables = {"summary": _summary(grid, chosen, tables["controls"]), **tables}
+    for name in ("answers", "removed", "removal", "bands", "blocks", "rotation", "examples"):
         tables[name] = judged.tables[name]
     tables["overlap"] = [{"model": MODEL, **row} for row in judged.tables.get("overlap", [])] + list(OVERLAP)
     return replace(
@@ -103,6 +105,30 @@ def reproduce_bigram(folder: Path, config: ReproduceConfig, progress: Progress) 
         seed=0,
         partial=partial,
     )
+
+
+def _summary(grid: list[dict[str, Any]], chosen: str, controls: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """r of the model, of two masks and of the controls, beside Pythia 160M."""
+    paper, differs = "Bigram Subnetworks (Chang and Bergen 2025)", "3 layers, 1.1 M tokens; theirs Pythia 160M"
+    theirs, own = PAPER[0], {row["mask"]: row for row in grid}
+    lines = [
+        Compared.of(own[mask], "r", paper=paper, what=f"r with bigrams, {what}", published=value, differs=differs)
+        for mask, what, value in (
+            ("full model", "full model", theirs.full),
+            (grid[1]["mask"], "mask without penalty", theirs.free),
+            (chosen, "selected mask", theirs.selected),
+        )
+    ]
+    share = own[chosen]["kept_share"]
+    lines.append(
+        Compared(paper, "weights that the selected mask keeps", share, published=theirs.share, differs=differs)
+    )
+    bodies = {"random-body": "random body", "random-embeddings": "random body and embeddings"}
+    for row in controls:
+        body = bodies[row["control"]]
+        what, value = f"r with bigrams, mask over a {body}", CONTROLS[0][body]
+        lines.append(Compared.of(row, "r", paper=paper, what=what, published=value, differs=differs))
+    return summary(*lines)
 
 
 def _masks(

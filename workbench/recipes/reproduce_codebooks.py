@@ -25,6 +25,7 @@ from .automaton import train_automaton
 from .automaton_artifact import open_run, save_run, shipped_run
 from .automaton_runs import AutomatonRun, automaton_run, automaton_runs
 from .reproduce_config import ReproduceConfig
+from .reproduce_summary import Compared, summary
 
 
 class Published(NamedTuple):
@@ -71,9 +72,33 @@ def reproduce_codebooks(folder: Path, config: ReproduceConfig, progress: Progres
     for plain in dict.fromkeys(found.run.plain for found in judged):
         mine = [found for found in judged if found.run.plain == plain]
         tables["codes"] += _code_rows(mine, open_run(plain, where)[0], settings)
+    tables = {"summary": _summary(tables["models"], tables["codes"]), **tables}
     return Result(
         "codebook reproduction", tables=tables, notes=_NOTES, seed=0, partial=partial, params={"name": "codebooks"}
     )
+
+
+def _summary(models: list[dict[str, Any]], codes: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Legal transitions of every model that the paper has too, and its codes beside neurons."""
+    lines, paper = [], "Codebook Features (Tamkin et al. 2023)"
+    for row in models:
+        if row["paper_row"]:
+            differs = f"{row['million_tokens']:.1f} M tokens; theirs 1,300 M" + (
+                ", codes from scratch" if row["k"] else ""
+            )
+            what = f"legal transitions, {row['model']}"
+            theirs = row["paper_state_accuracy"]
+            lines.append(Compared.of(row, "state_accuracy", paper=paper, what=what, published=theirs, differs=differs))
+    for row in codes:
+        if row["paper_codes"] and row["neurons"] == "attn_z and mlp_out":
+            what = f"precision of state {{}}, {row['model']}, recall {row['least_recall']:g}"
+            for kind, key, low, high, theirs in (
+                ("codes", "code_precision", "low", "high", "paper_codes"),
+                ("neurons", "neuron_precision", "neuron_low", "neuron_high", "paper_neurons"),
+            ):
+                values = (row[key], row[low], row[high], row[theirs])
+                lines.append(Compared(paper, what.format(kind), *values, differs="fewer codes and tokens"))
+    return summary(*lines)
 
 
 class _Judged(NamedTuple):

@@ -10,6 +10,7 @@ from workbench.workspace import shipped_folder
 
 from .lazy_neuron_runs import RUNS, LazyRun, lazy_run
 from .reproduce_config import ReproduceConfig
+from .reproduce_summary import Compared, summary
 
 PAPER = {"start": 0.5, "T5-Base": 0.027, "ViT-B/16": 0.063, "ece": 0.0842, "ece_top_k": 0.0748}
 """Densities, and calibration errors of ViT and of its Top-128 (ImageNet)."""
@@ -31,6 +32,7 @@ def reproduce_lazy_neuron(folder: Path, config: ReproduceConfig, progress: Progr
         "lazy_neuron",
         scalars={"density_start": _mean(found[0]["curve"][0]["density"]), "density_end": _mean(found[0]["density"])},
         tables={
+            "summary": _summary(found),
             "density": [_density_row(run) for run in found],
             "neurons": [row for run in found if run["run"]["name"] == "dense" for row in _neuron_rows(run)],
             "top_k": _top_k_rows(found),
@@ -81,6 +83,27 @@ def _train(runs: Sequence[LazyRun], folder: Path, target: Path, progress: Progre
             made.load_state_dict(hugging_face_state(assign(model.hooked, model.weights)))
             save_relu_model(made, target / "tiny-relu")
     return False
+
+
+def _summary(found: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Density before and after training, of the model and of its controls."""
+    theirs = {
+        "dense": f"{PAPER['T5-Base']} (T5-Base), {PAPER['ViT-B/16']} (ViT)",
+        "random-labels": "falls too",
+        "random-inputs": "falls too",
+    }
+    paper, differs = "The Lazy Neuron Phenomenon (Li et al. 2022)", "3 layers, 600 steps; theirs up to 10^5 and more"
+    lines = []
+    for run in found:
+        name = run["run"]["name"]
+        if name in theirs:
+            steps = run["curve"][-1]["step"]
+            start = _mean(run["curve"][0]["density"])
+            untrained = f"share of neurons above 0, {name}, untrained"
+            lines.append(Compared(paper, untrained, start, published=PAPER["start"], differs=differs))
+            after = f"the same after {steps} steps"
+            lines.append(Compared(paper, after, _mean(run["density"]), published=theirs[name], differs=differs))
+    return summary(*lines)
 
 
 def _density_row(run: dict[str, Any]) -> dict[str, Any]:

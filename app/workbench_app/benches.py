@@ -137,3 +137,15 @@ def active(
     import torch
 
     return features.active_units(_bench, torch.tensor(ids), position, _scan, rows)
+
+
+@st.cache_resource(max_entries=12, show_spinner="Laying the units out …")
+def unit_map(made_from: str, member: str, _bench: features.Bench, _scan: Any) -> core.Result:
+    """The units of a member in the plane."""
+    return features.unit_map(_bench, member, _scan)
+
+
+@st.cache_resource(max_entries=12, show_spinner=False)
+def map_figure(id: str, _result: core.Result) -> Any:
+    """The figure of a map."""
+    return _result.fig()

@@ -25,6 +25,7 @@ TABLES = {
     "measured effects": {"measured": [{**ROW, "change": 0.5, "sd": 0.1}]},
     "similar units": {"similar": [{**ROW, "cosine": 0.5, "lift": 3.0}, {**ROW, "cosine": 0.4, "lift": None}]},
     "connections": {"connections": [{**ROW, "side": "input", "weight": 1.0, "expected": None}]},
+    "unit map": {"map": [{**ROW, "x": 0.0, "y": 1.0, "density": 0.5}, {**ROW, "x": 1.0, "y": 1.0, "density": None}]},
     "unit search": {"units": [{**ROW, "f1": 0.5}]},
     "unit on text": {"tokens": [{**ROW, "position": 0, "activation": 1.0}]},
     "steering": {"kl": [{**ROW, "condition": "edited", "position": 0, "kl": 0.5}]},

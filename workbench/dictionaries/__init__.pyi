@@ -34,4 +34,5 @@ from .key_value import KeyValue as KeyValue
 from .key_value_config import KeyValueConfig as KeyValueConfig
 from .key_value_keys import learn_keys as learn_keys
 from .mlp_neurons import MLPNeurons as MLPNeurons, MLPNeuronsConfig as MLPNeuronsConfig
+from .planar import planar as planar
 from .sweep import Wanted as Wanted, dictionaries_for_layers as dictionaries_for_layers, new_set as new_set

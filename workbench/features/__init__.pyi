@@ -17,6 +17,7 @@ from .code_use import (
     scanned_relations as scanned_relations,
 )
 from .config import CardConfig as CardConfig, ScanConfig as ScanConfig, SearchConfig as SearchConfig
+from .direction import direction_file as direction_file, direction_json as direction_json
 from .dose import dose_curve as dose_curve
 from .effects import (
     measured_effects as measured_effects,

@@ -1,3 +1,4 @@
+from .card_page import card_page as card_page
 from .comparison_figure import graph_comparison as graph_comparison, graph_merge as graph_merge
 from .evaluation_picture import fvu_by_layer_svg as fvu_by_layer_svg
 from .graph_figure import graph_figure as graph_figure

@@ -1,5 +1,6 @@
 """Plotly figures of single units: their cards, searches for them, steering with them, dose curves."""
 
+import math
 from typing import Any
 
 import plotly.graph_objects as go
@@ -12,6 +13,8 @@ from .theme import NEGATIVE, NEUTRAL, POSITIVE
 from .wording import clip, plain, plain_token
 
 BAR = 20
+MIDTONES = [[0.0, "#6fb0de"], [0.5, POSITIVE], [1.0, "#8a4fbf"]]
+"""For points on either background."""
 
 
 def _bars(fig: go.Figure, labels: list[str], values: list[float], **kinds: Any) -> go.Figure:
@@ -112,6 +115,42 @@ def unit_search(result: Result) -> go.Figure:
     key = next((name for name in ("f1", "relative", "cosine", "effect", "score") if rows and rows[0].get(name)), "")
     fig = figure(height=max(220, BAR * len(rows) + 90), xaxis_title=key or "score")
     return _bars(fig, [plain(row["unit"]) for row in rows], [float(row.get(key) or 0.0) for row in rows])
+
+
+@register("figure", "unit map")
+def unit_map(result: Result) -> go.Figure:
+    """Units as points, coloured by how often they fire; the customdata of a point is its place in the table."""
+    rows = result.tables.get("map", [])
+    fig = figure(height=520, dragmode="pan")
+    known = [row["density"] for row in rows if row.get("density")]
+    shades = [math.log10(row["density"] or 1e-6) if known else 0.0 for row in rows]
+    least, most = (min(shades), max(shades)) if shades else (0.0, 0.0)
+    ticks = list(range(math.ceil(least), math.floor(most) + 1)) or [least]
+    fig.add_scattergl(
+        x=[row["x"] for row in rows],
+        y=[row["y"] for row in rows],
+        mode="markers",
+        customdata=list(range(len(rows))),
+        hovertext=[
+            plain(row["unit"]) + (f", fires on {row['density']:.3%} of tokens" if row.get("density") else "")
+            for row in rows
+        ],
+        hoverinfo="text",
+        showlegend=False,
+        marker={
+            "size": 6,
+            "opacity": 0.8,
+            "color": shades if known else POSITIVE,
+            "colorscale": MIDTONES,
+            "showscale": bool(known),
+            "colorbar": {
+                "title": {"text": "share of tokens"}, "thickness": 12, "tickvals": ticks,
+                "ticktext": [f"{100 * 10.0**tick:.3g} %" for tick in ticks],
+            },
+        },
+    )  # fmt: skip
+    axis = {"showticklabels": False, "showgrid": False, "zeroline": False}
+    return fig.update_xaxes(**axis).update_yaxes(**axis)
 
 
 @register("figure", "unit on text")

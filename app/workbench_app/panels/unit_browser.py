@@ -1,4 +1,4 @@
-"""The units of a member as a table that is paged by the server, and the five ways to search for one."""
+"""The units of a member as a table that is paged by the server, and its map, and the five ways to search for one."""
 
 import hashlib
 from typing import Any
@@ -12,11 +12,12 @@ from workbench.features import Bench, FeatureScan, SearchConfig, contrast_texts,
 from workbench.recipes import labels_of
 from workbench_app import benches, exhibit, frame, state, work
 from workbench_app.focus import set_focus
-from workbench_app.panels import peek
+from workbench_app.panels import peek, unit_map
 
 PER_PAGE = 200
 MODES = {
     "Browse": "browse",
+    "Map": "map",
     "Words of labels": "label",
     "Regular expression": "pattern",
     "Fires on this text": "text",
@@ -42,6 +43,9 @@ def show_panel(name: str, found: Bench, scan: FeatureScan | None) -> None:
     if MODES[mode] == "browse":
         if scan is not None:
             browse(name, found, scan)
+        return
+    if MODES[mode] == "map":
+        unit_map.show_panel(name, found, scan)
         return
     result = searched(MODES[mode], name, found, scan)
     if result is not None:

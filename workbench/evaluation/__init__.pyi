@@ -96,6 +96,7 @@ from .speed.config import (
 from .speed.graphs import bench_graphs as bench_graphs
 from .speed.kernels import bench_kernels as bench_kernels
 from .speed.mask_config import MaskBenchConfig as MaskBenchConfig
+from .speed.profile_config import ProfileBenchConfig as ProfileBenchConfig
 from .speed.sparsity import bench_sparsity as bench_sparsity
 from .speed.sparsity_config import SparsityBenchConfig as SparsityBenchConfig
 from .speed.training import bench_training as bench_training

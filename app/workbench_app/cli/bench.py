@@ -11,6 +11,7 @@ from workbench.evaluation import (
     GraphBenchConfig,
     KernelBenchConfig,
     MaskBenchConfig,
+    ProfileBenchConfig,
     SparsityBenchConfig,
     TrainingBenchConfig,
 )
@@ -58,6 +59,13 @@ def graphs_command(bench: GraphBenchConfig, as_json: JsonOption = False) -> None
 def codebooks_command(bench: CodebookBenchConfig, as_json: JsonOption = False) -> None:
     """Time training with codebooks beside the plain module, the bare bridge and plain PyTorch codebooks."""
     _bench("codebooks", bench, as_json)
+
+
+@bench_app.command("profile")
+@settings(bench=ProfileBenchConfig)
+def profile_command(bench: ProfileBenchConfig, as_json: JsonOption = False) -> None:
+    """Time the streaming measures of a sparsity profile beside the bare forward passes."""
+    _bench("profile", bench, as_json)
 
 
 @bench_app.command("sparsity")

@@ -84,6 +84,18 @@ def test_isotropic_rows_and_a_dominant_direction():
     assert result.fig().data
 
 
+def test_a_massive_row_is_counted_and_left_out_of_the_rest():
+    plain = gaussian(600, 12)
+    held = plain.clone()
+    held[5] *= 1000
+    rows = {Site("resid_post", 0): held, Site("resid_post", 1): held @ rotation(12) + gaussian(600, 12, 4)}
+    first, last = geometry(rows, GeometryConfig(rows=600, neighbours=4, pair_rows=100)).tables["sites"]
+    assert (first["massive"], first["anisotropy"] > 0.99) == (1, True)
+    assert first["anisotropy_rest"] == pytest.approx(1 / 12, rel=0.3)
+    assert first["linearity_to_next_rest"] == pytest.approx(0.5, abs=0.1)
+    assert "linearity_to_next" not in last
+
+
 def test_the_same_rows_are_drawn_everywhere():
     x = gaussian(500, 8)
     rows = {Site("resid_post", 0): x, Site("resid_post", 1): x}

@@ -75,16 +75,20 @@ def probe_steering(result: Result) -> go.Figure:
 def geometry(result: Result) -> go.Figure:
     """Anisotropy (left) and intrinsic dimension (right) by site."""
     rows = result.tables.get("sites", [])
+    measured = {key for row in rows for key in row}
     x = [row["site"] if row["layer"] is None else row["layer"] for row in rows]
     fig = figure()
     for number, (key, name, axis) in enumerate(
         (
             ("anisotropy", "anisotropy", "y"),
+            ("anisotropy_rest", "anisotropy without massive rows", "y"),
             ("linearity_to_next", "linearity to the next", "y"),
             ("two_nn", "dimension, TwoNN", "y2"),
             ("likelihood_dimension", "dimension, maximum likelihood", "y2"),
         )
     ):
+        if key not in measured:
+            continue
         errors = [row.get(f"{key}_error") for row in rows]
         known = all(error is not None for error in errors)
         fig.add_scatter(

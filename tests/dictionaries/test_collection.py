@@ -6,7 +6,7 @@ import pytest
 import torch
 from training.planted_rows import planted_rows
 
-from workbench.core import ArtifactError, ConfigError, Manifest, MaskPolicy, Site, write_artifact
+from workbench.core import ArtifactError, ConfigError, Interrupted, Manifest, MaskPolicy, Silent, Site, write_artifact
 from workbench.dictionaries import (
     CoderConfig,
     DictionarySet,
@@ -81,6 +81,14 @@ def test_a_manifest_that_claims_terabytes_allocates_nothing(tmp_path, claim, ref
     path.write_text(json.dumps(manifest))
     with pytest.raises(ArtifactError, match=refusal):
         load_dictionary(tmp_path / "one")
+
+
+def test_opening_a_set_can_be_cancelled(data, tmp_path, monkeypatch):
+    make(data).save(tmp_path / "set", Manifest(kind="dictionary set", mask=MaskPolicy()))
+    progress = Silent()
+    monkeypatch.setattr(Silent, "cancelled", lambda _: True)
+    with pytest.raises(Interrupted, match="while the dictionaries were opened"):
+        load_dictionaries(tmp_path / "set", progress=progress)
 
 
 def test_another_kind_of_artifact_is_refused(tmp_path):

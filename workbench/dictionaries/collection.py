@@ -12,7 +12,9 @@ from workbench.core import (
     Artifact,
     ArtifactError,
     ConfigError,
+    Interrupted,
     Manifest,
+    Progress,
     Site,
     generator,
     read_artifact,
@@ -153,11 +155,11 @@ class DictionarySet(Mapping[str, Dictionary]):
         return write_artifact(folder, base.model_copy(update=changed), fill=write_members)
 
 
-def load_dictionaries(folder: Path, device: str = "cpu") -> DictionarySet:
+def load_dictionaries(folder: Path, device: str = "cpu", progress: Progress | None = None) -> DictionarySet:
     """Open what `DictionarySet.save` wrote, or a single dictionary as a set of one.
 
     Raises:
-        ArtifactError: missing, damaged, newer, or of another kind.
+        ArtifactError: missing, damaged, newer, or of another kind. Interrupted: cancelled between two members.
     """
     folder = Path(folder)
     artifact = read_artifact(folder)
@@ -166,7 +168,11 @@ def load_dictionaries(folder: Path, device: str = "cpu") -> DictionarySet:
     if artifact.manifest.kind != KIND:
         raise ArtifactError(f"wanted dictionaries at {folder}", found=f"found a {artifact.manifest.kind}")
     names = artifact.manifest.details.get("members", [])
-    members = {name: load_dictionary(folder / name, device) for name in names}
+    members = {}
+    for name in names:
+        if progress is not None and progress.cancelled():
+            raise Interrupted("cancelled while the dictionaries were opened")
+        members[name] = load_dictionary(folder / name, device)
     return DictionarySet(members, artifact.manifest.name, artifact.manifest)
 
 

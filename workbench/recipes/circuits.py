@@ -52,7 +52,7 @@ def trace_by_name(
     """Trace a prompt with a set of the workspace and save the graph."""
     if foil is not None and target is None:
         raise ConfigError("a foil needs a target", hint="add --target")
-    members, _ = find_dictionaries(place, dictionaries)
+    members, _ = find_dictionaries(place, dictionaries, progress)
     model = model_of(members, device, offline, progress, loader)
     tokens = model.tokens(prompt).ids[0]
     graph = trace(model, members, tokens, make_target(model, target, foil, tokens), config, progress)
@@ -147,7 +147,7 @@ def open_graph(
     """
     graph = CircuitGraph.load(place.open("graphs", name).path)
     wanted = graph.manifest.details.get("dictionaries", "")
-    members, folder = find_dictionaries(place, wanted)
+    members, folder = find_dictionaries(place, wanted, progress)
     recorded = graph.manifest.parents.get(wanted)
     found = members.manifest.content_hash if members.manifest else ""
     if recorded and recorded != found:

@@ -43,10 +43,10 @@ def train_dictionaries(
         return fit(fresh, rows, place.path_of("dictionaries", name), train, progress)
 
 
-def find_dictionaries(place: Workspace, name: str) -> tuple[DictionarySet, Path]:
+def find_dictionaries(place: Workspace, name: str, progress: Progress | None = None) -> tuple[DictionarySet, Path]:
     """A set of the workspace and its folder; near names are offered for an unknown one."""
     folder = place.open("dictionaries", name).path
-    return load_dictionaries(folder), folder
+    return load_dictionaries(folder, progress=progress), folder
 
 
 def load_controls(folder: Path) -> dict[str, DictionarySet]:

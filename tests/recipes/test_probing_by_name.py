@@ -1,12 +1,52 @@
-"""Sites by range, and labels kept with their scores."""
+"""Probes, geometry, lenses, convergence and labels by name, on a planted model."""
+
+import json
 
 import pytest
 
 from workbench.core import Result, SiteError, Unit
+from workbench.data import PackConfig, open_text
 from workbench.features import LabelConfig
 from workbench.models import load_model
-from workbench.recipes import keep_labels, parse_sites
-from workbench.workspace import Database
+from workbench.recipes import (
+    SideEffectsConfig,
+    TextRowsConfig,
+    converge_by_name,
+    geometry_by_name,
+    keep_labels,
+    lens_by_name,
+    parse_sites,
+    probe_by_name,
+)
+from workbench.workspace import Database, Workspace
+from workbench_probes import ConvergentConfig, GeometryConfig, LensConfig, ProbeConfig, load_tuned_lens, read_probe
+
+MODEL, TEXT = "planted-places", "synthetic-places:120"
+PACK = PackConfig(sequence_length=24, heldout_share=0.3)
+
+
+@pytest.mark.slow
+def test_a_probe_by_name_tells_what_the_text_says(tmp_path):
+    texts = [text for _, text in open_text(TEXT).documents()]
+    rows = [{"text": text, "label": "north" if "north" in text else "not"} for text in texts]
+    (tmp_path / "table.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    place = Workspace(tmp_path)
+    config = ProbeConfig(folds=2, inner_folds=2, shuffles=2, strengths=(0.1,), bootstrap=50)
+    steer = SideEffectsConfig(strengths=(0.001, 4.0), random=1, sequences=4)
+    found = probe_by_name(
+        place, str(tmp_path / "table.jsonl"), ["resid_post"], config, TextRowsConfig(pool="mean", tokens=24),
+        name="north", model=MODEL, steer=steer, text=TEXT, offline=True,
+    )  # fmt: skip
+    assert found.probes.scalars["best_score"] > 0.8
+    assert [row["baseline"] for row in found.probes.tables["baselines"]] == ["majority", "tokens", "length"]
+    assert Result.load(place.path_of("results", "north")).id == found.probes.id
+    assert found.side_effects is not None
+    weak, strong = found.side_effects.tables["steering"][:2]
+    assert abs(weak["kl"]) < 1e-5 < 1e-4 < strong["kl"]
+    assert weak["loss_change"] == pytest.approx(0, abs=1e-2)
+    assert found.side_effects.fig().data
+    probe = read_probe(found.probes)
+    assert probe.direction("north").dot(probe.direction("not")) == pytest.approx(-1, abs=1e-5)
 
 
 def test_sites_are_read_with_ranges(planted):
@@ -18,7 +58,25 @@ def test_sites_are_read_with_ranges(planted):
 
 @pytest.fixture(scope="module")
 def planted():
-    return load_model("planted-places")
+    return load_model(MODEL)
+
+
+@pytest.mark.slow
+def test_geometry_lens_and_convergence_by_name(tmp_path):
+    place = Workspace(tmp_path)
+    cloud = GeometryConfig(rows=300, pair_rows=100, neighbours=4)
+    geometry = geometry_by_name(place, MODEL, TEXT, config=cloud, pack=PACK)
+    assert len(geometry.tables["sites"]) > 1
+    config = LensConfig(sequences=20, chunk_sequences=10, passes=2, heldout_sequences=6, bootstrap=50)
+    lens = lens_by_name(place, "lens", MODEL, TEXT, config, PACK, offline=True)
+    first = lens.tables["lenses"][0]
+    assert first["tuned_low"] <= first["tuned"] <= first["tuned_high"]
+    assert first["gain"] == pytest.approx(first["logit"] - first["tuned"], abs=1e-6)
+    assert load_tuned_lens(place.path_of("models", "lens")).translators
+    assert lens.fig().data
+    few, side = ConvergentConfig(rows=200, clusters=0, predicted=0), f"{MODEL}@resid_post.0"
+    same = converge_by_name(place, side, side, TEXT, few, PACK)
+    assert same.scalars["one_to_one"] > 0.99
 
 
 def test_labels_are_kept_with_their_scores(tmp_path):

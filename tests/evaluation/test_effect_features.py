@@ -21,11 +21,11 @@ def subject():
 
 def test_features_and_the_affine_part_are_what_the_dictionary_writes_along_the_effect(subject):
     model, mask, text = subject
-    members = dictionaries_for_layers("topk-skip-transcoder", [0], 72, CoderConfig(d_sae=12, k=3))
-    (member,) = members.values()
+    members = dictionaries_for_layers("topk-skip-transcoder", [0, 1], 72, CoderConfig(d_sae=12, k=3))
+    member, _ = members.values()
     for name, parameter in member.named_parameters():
         parameter.data.copy_(torch.randn(parameter.shape, generator=generator(1, name)))
-    result = effect_features(model, mask, members, text, BigramEvalConfig(bootstrap=50))
+    result = effect_features(model, mask, members, text, BigramEvalConfig(bootstrap=50, feature_layers=1))
     row, random = result.tables["effects"]
     ids, (read, write) = text.ids.long(), (Site("mlp_in", 0), Site("mlp_out", 0))
     own = Subnetwork({name: bits for name, bits in mask.masks.items() if name.startswith("blocks.0.mlp")})

@@ -9,8 +9,15 @@ import torch
 from typer.testing import CliRunner
 
 from workbench.core import ArtifactError, Result
+from workbench.evaluation import BigramEvalConfig
 from workbench.models import load_model
-from workbench.recipes import evaluate_bigram, import_bigram, open_subnetwork, train_bigram
+from workbench.recipes import (
+    evaluate_bigram,
+    import_bigram,
+    open_subnetwork,
+    reproduce_bigram_smollm2 as shipped,
+    train_bigram,
+)
 from workbench.recipes.judge_bigrams import overlap_row
 from workbench.recipes.reproduce_bigram import selected
 from workbench.subnetworks import MaskConfig, TargetConfig, to_hugging_face
@@ -67,6 +74,7 @@ def test_it_is_judged_beside_its_controls(place):
     for name in (None, "bigram density", "bigram rotation", "bigram removal"):
         assert len(result.fig(name).data) > 0
     assert "subnetwork" in result._repr_html_()
+    assert [record["step"] for record in result.tables["training"]] == [4, 8]
     saved = Result.load(place.path_of("results", "mine-bigrams"))
     assert saved.scalars == result.scalars
 
@@ -90,6 +98,22 @@ def test_released_masks_are_read(place, tmp_path):
     assert all(torch.equal(found.masks[name], mask) for name, mask in own.masks.items())
     with pytest.raises(ArtifactError, match="model and text"):
         evaluate_bigram(place, "released")
+
+
+def test_a_shipped_judgement_gets_rows_of_its_own(place, monkeypatch):
+    assert shipped.shipped_judgement().name == "smollm2-own-bigrams"
+    monkeypatch.setattr(shipped, "shipped_judgement", lambda: place.path_of("results", "no-such"))
+    assert shipped.smollm2_tables() == {}
+    assert shipped.smollm2_lines("paper", 0.5, 0.9) == []
+    evaluate_bigram(place, "mine", BigramEvalConfig(random_masks=1, rotation_sequences=4, removed_shares=()))
+    monkeypatch.setattr(shipped, "shipped_judgement", lambda: place.path_of("results", "mine-bigrams"))
+    tables = shipped.smollm2_tables()
+    kept = {row["variant"]: row["kept_share"] for row in tables["smollm2"]}
+    share = open_subnetwork(place, "mine").share
+    assert kept == {"full model": 1, "subnetwork": share, "embeddings only": 0, "random mask 0": share}
+    full, own = shipped.smollm2_lines("paper", 0.5, 0.9)
+    assert (full.ours, own.ours) == tuple(row["r"] for row in tables["smollm2"][:2])
+    assert own.published == 0.9
 
 
 def test_the_commands(place, text):

@@ -12,6 +12,8 @@ from workbench.subnetworks import (
     CorpusBigrams,
     FullAnswer,
     MaskConfig,
+    MaskLearner,
+    Masks,
     OwnBigrams,
     Wanted,
     search_planted,
@@ -121,6 +123,20 @@ def test_the_planted_table_is_found(tmp_path):
     assert found.kept < 0.05 < 0.9 < found.found
     assert found.trained.records[-1]["divergence"] < 0.01
     assert found.trained.subnetwork.share < 0.01  # entries that are 0 anyway are dropped
+
+
+def test_the_learning_rate_falls_over_the_cooldown_alone(planted):
+    config = MaskConfig(steps=11, lr=0.1, cooldown=0.5, cooled=0.01)
+    learner = MaskLearner("cooled", Masks(planted), OwnBigrams(planted), config)
+    rates = [learner.lr(step) for step in range(11)]
+    assert rates[:6] == [0.1] * 6
+    assert rates[6:] == pytest.approx([0.1 * 0.01 ** (n / 5) for n in range(1, 6)])
+    warm = MaskLearner("warm", Masks(planted), OwnBigrams(planted), MaskConfig(steps=11, lr=0.1))
+    assert {warm.lr(step) for step in range(11)} == {0.1}
+    learner.step = 10
+    learner.optimise(TokenBatch(torch.tensor([[1, 2, 3]]), torch.tensor([3])))
+    moved = max(float(logits.detach().abs().max()) for logits in learner.module.parameters())
+    assert moved == pytest.approx(0.001, rel=1e-3)
 
 
 def test_spikes_are_seen():

@@ -56,6 +56,8 @@ def effect_features(
     features: list[dict[str, Any]] = []
     for name, dictionary in dictionaries.items():
         site = _written(dictionary)
+        if config.feature_layers is not None and (site.layer or 0) >= config.feature_layers:
+            continue
         for which, mask in masks.items():
             sums = _sums(model, mask, dictionary, site, text, config)
             effects.append({"dictionary": str(name), "mask": which, **_row(sums, config)})

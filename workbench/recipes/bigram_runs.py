@@ -11,6 +11,8 @@ GRID = (0.0, 0.3, 3.0, 30.0)
 """Weights of the penalty; the paper's are 0 to 1000, for a hundred and more times as many weights."""
 STEPS = MaskConfig(steps=200, batch_sequences=16, lr=1e-2, temperature=200.0, chunk_steps=10)
 """How every mask is trained."""
+LONGER = STEPS.model_copy(update={"steps": 400, "batch_sequences": 32})
+"""Four times as many tokens, for one more mask without a penalty."""
 
 
 @dataclass(frozen=True)
@@ -24,10 +26,11 @@ class MaskRun:
 
 
 def mask_runs() -> tuple[MaskRun, ...]:
-    """Every run: the grid, the optimal subnetwork, and the controls with a random body."""
+    """Every run: the grid, the longer run, the optimal subnetwork, and the controls with a random body."""
     grid = tuple(MaskRun(f"lambda-{penalty:g}", _with(penalty)) for penalty in GRID)
     return (
         *grid,
+        MaskRun("lambda-0-longer", LONGER),
         MaskRun("optimal", _with(GRID[1]), target=TargetConfig(target="full")),
         MaskRun("random-body", _with(0), body=BodyConfig(body="random")),
         MaskRun("random-embeddings", _with(0), body=BodyConfig(body="random-embeddings")),

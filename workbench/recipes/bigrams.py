@@ -27,6 +27,7 @@ from workbench.subnetworks import (
     random_weights,
     train_masks,
 )
+from workbench.training import RunLog
 from workbench.workspace import Workspace
 
 from .bigram_config import BodyConfig
@@ -175,6 +176,8 @@ def evaluate_bigram(
 ) -> Result:
     """Judge a subnetwork beside its controls on the held-out part of its text; saved as results/NAME-bigrams.
 
+    A further table, `training`, has the records of the run where the workspace still holds it.
+
     Args:
         optimal: the subnetwork trained on the model's full answer, for the overlap.
 
@@ -190,9 +193,21 @@ def evaluate_bigram(
         dtype=dtype or subnetwork.model.dtype, offline=offline, progress=progress,
     )  # fmt: skip
     result = judge_subnetwork(hooked, packed, subnetwork, config or BigramEvalConfig(), other, progress)
+    if curve := training_curve(place, name):
+        result = replace(result, tables={**result.tables, "training": curve})
     result = replace(result, inputs={**result.inputs, "subnetwork": _hash(place, name)})
     result.save(place.path_of("results", f"{Path(name).name}-bigrams"))
     return result
+
+
+def training_curve(place: Workspace, name: str) -> list[dict[str, Any]]:
+    """The records of the last try of the run that made a subnetwork; none where the run is gone."""
+    tries = sorted(place.path_of("runs", f"bigram-{Path(name).name}").glob("try-*"))
+    if not tries:
+        return []
+    log = RunLog(tries[-1])
+    log.refresh()
+    return log.records
 
 
 def features_of_bigram(

@@ -14,6 +14,7 @@ from workbench.workspace import shipped_folder
 
 from .bigram_runs import LENGTH, MODEL, TEXT, MaskRun, mask_runs
 from .bigrams import bigrams, body_weights, judge_subnetwork, train_subnetwork
+from .reproduce_bigram_smollm2 import smollm2_lines, smollm2_tables
 from .reproduce_config import ReproduceConfig
 from .reproduce_summary import Compared, summary
 from .subject import open_subject
@@ -95,6 +96,7 @@ def reproduce_bigram(folder: Path, config: ReproduceConfig, progress: Progress) 
     for name in ("answers", "removed", "removal", "bands", "blocks", "rotation", "examples"):
         tables[name] = judged.tables[name]
     tables["overlap"] = [{"model": MODEL, **row} for row in judged.tables.get("overlap", [])] + list(OVERLAP)
+    tables |= smollm2_tables()
     return replace(
         judged,
         kind="bigram reproduction",
@@ -115,7 +117,7 @@ def _summary(grid: list[dict[str, Any]], chosen: str, controls: list[dict[str, A
         Compared.of(own[mask], "r", paper=paper, what=f"r with bigrams, {what}", published=value, differs=differs)
         for mask, what, value in (
             ("full model", "full model", theirs.full),
-            (grid[1]["mask"], "mask without penalty", theirs.free),
+            (_without_penalty(grid), "mask without penalty", theirs.free),
             (chosen, "selected mask", theirs.selected),
         )
     ]
@@ -128,7 +130,12 @@ def _summary(grid: list[dict[str, Any]], chosen: str, controls: list[dict[str, A
         body = bodies[row["control"]]
         what, value = f"r with bigrams, mask over a {body}", CONTROLS[0][body]
         lines.append(Compared.of(row, "r", paper=paper, what=what, published=value, differs=differs))
-    return summary(*lines)
+    return summary(*lines, *smollm2_lines(paper, theirs.full, theirs.selected))
+
+
+def _without_penalty(grid: list[dict[str, Any]]) -> str:
+    """The mask of the smallest penalty that was trained longest."""
+    return min(grid[1:], key=lambda row: (row["lambda"], -(row["tokens"] or 0)))["mask"]
 
 
 def _masks(
@@ -169,7 +176,7 @@ def penalties(
     positions = find_positions(model, target, held, config)
     whole = compare(positions, answers(model, target, held, config), config)
     places = dict.fromkeys(("share_in_mlps", "share_in_first_mlp"))
-    rows = [{"mask": "full model", "lambda": None, "kept_share": 1.0, "kept": None, **places, **whole}]
+    rows = [{"mask": "full model", "lambda": None, "kept_share": 1.0, "kept": None, "tokens": None, **places, **whole}]
     for run in mask_runs():
         if run.name in masks and run.name.startswith("lambda"):
             own = masks[run.name]
@@ -180,6 +187,7 @@ def penalties(
                 int(own.masks[name].sum()) for (_, kind), names in blocks.items() if kind == "mlp" for name in names
             )
             row = {"mask": run.name, "lambda": run.mask.penalty, "kept_share": own.share, "kept": own.kept}
+            row["tokens"] = own.details.get("tokens")
             row |= {"share_in_mlps": mlps / max(own.kept, 1), "share_in_first_mlp": first / max(own.kept, 1)}
             rows.append({**row, **compare(positions, found, config)})
             progress.advance()

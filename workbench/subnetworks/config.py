@@ -13,13 +13,18 @@ class MaskConfig(Config):
     """How a mask over a model's weights is trained: continuous sparsification (Savarese et al. 2020; Chang and Bergen).
 
     The temperature rises geometrically from 1 to `temperature` over the steps; in the paper by 1.001 a step, which is
-    148 after 5,000 steps, at a learning rate of 5e-5.
+    148 after 5,000 steps, at a learning rate of 5e-5. Where the temperature rises in few steps, each moves a soft mask
+    further than the one before; `cooldown` holds against that.
     """
 
     penalty: float = Field(default=0.0, ge=0, description="lambda: weight of the mean of the soft mask in the loss")
     steps: int = Field(default=600, ge=1, description="most optimiser steps")
     batch_sequences: int = Field(default=32, ge=1, description="sequences in a step")
     lr: float = Field(default=2e-3, gt=0, description="Adam's learning rate for the mask's logits")
+    cooldown: float = Field(
+        default=0.0, ge=0, le=1, description="last share of the steps, over which the learning rate falls geometrically"
+    )
+    cooled: float = Field(default=0.03, gt=0, le=1, description="what is left of the learning rate at the last step")
     temperature: float = Field(default=200.0, ge=1, description="temperature at the last step")
     settled: float = Field(
         default=0.01, ge=0, description="stop once so many entries are undecided, as a share of those kept; 0: never"

@@ -28,6 +28,7 @@ class MaskAdam(torch.optim.Optimizer):
 
     def __init__(self, masks: Masks, lr: float) -> None:
         super().__init__(list(masks.logits.values()), {"lr": lr})
+        self.lr = lr
         for logits in masks.logits.values():
             logits.register_post_accumulate_grad_hook(self._move)
 
@@ -38,7 +39,7 @@ class MaskAdam(torch.optim.Optimizer):
             state["step"] = torch.zeros((), device=logits.device)
             state["exp_avg"], state["exp_avg_sq"] = torch.zeros_like(logits), torch.zeros_like(logits)
         assert logits.grad is not None
-        adam_(logits, logits.grad, state["exp_avg"], state["exp_avg_sq"], state["step"], lr=self.defaults["lr"])
+        adam_(logits, logits.grad, state["exp_avg"], state["exp_avg_sq"], state["step"], lr=self.lr)
         logits.grad = None
 
     def step(self, closure: None = None) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -57,7 +58,7 @@ class MaskLearner:
         self.feed = Feed({}, {})
         self.step, self.tokens_seen, self.settled = 0, 0, False
         masks.penalty = config.penalty
-        self.optimiser: torch.optim.Optimizer = MaskAdam(masks, config.lr)
+        self.optimiser = MaskAdam(masks, config.lr)
 
     @property
     def finished(self) -> bool:
@@ -103,7 +104,7 @@ class MaskLearner:
     def optimise(self, batch: TokenBatch) -> tuple[float, Wanted]:
         """One step; returns the cross-entropy against the target in nats, and the target."""
         masks, model = self.module, self.module.model
-        masks.temperature = self.temperature(self.step)
+        masks.temperature, self.optimiser.lr = self.temperature(self.step), self.lr(self.step)
         where = trained_positions(batch, model.policy, getattr(model.tokenizer, "bos_id", None))
         wanted = self.target.wanted(batch, where)
         logits = masks.run(batch).logits
@@ -116,6 +117,11 @@ class MaskLearner:
     def temperature(self, step: int) -> float:
         """T at a step counted from 0: 1 at the first, `temperature` at the last."""
         return self.config.temperature ** (step / max(self.config.steps - 1, 1))
+
+    def lr(self, step: int) -> float:
+        """The learning rate at a step counted from 0: `lr`, and falling to `cooled` of it over the cooldown."""
+        late = step / max(self.config.steps - 1, 1) - (1 - self.config.cooldown)
+        return self.config.lr * self.config.cooled ** (late / self.config.cooldown if late > 0 else 0)
 
     def counters(self) -> dict[str, Any]:
         return {"step": self.step, "tokens_seen": self.tokens_seen, "settled": self.settled}

@@ -73,7 +73,9 @@ def judge_now(name: str) -> None:
     )  # fmt: skip
 
 
-def made(subnetwork: Subnetwork) -> None:
+def made(subnetwork: Subnetwork, judged: Result | None) -> None:
+    if judged is not None and judged.tables.get("training"):
+        exhibit.figure(judged, "bg_training", name="bigram training", alt="Divergence and share kept over the training")
     rows = [{"what": key, "is": str(value)} for key, value in subnetwork.details.items()]
     st.dataframe(pd.DataFrame(rows), hide_index=True, alt="How the mask was made")
 
@@ -84,7 +86,7 @@ def tab(name: str, title: str, subnetwork: Subnetwork, judged: Result | None) ->
         exhibit.figure(placed, "bg_density", alt="Share kept of every matrix")
         exhibit.table(placed, "bg_matrices")
     elif title == TABS[5]:
-        made(subnetwork)
+        made(subnetwork, judged)
     elif judged is None:
         judge_now(name)
     elif title == TABS[1]:

@@ -208,3 +208,16 @@ def test_a_unit_is_added_to_the_report_draft(filled):
     assert block["kind"] == "result"
     assert Workspace().path_of("results", block["result"]).is_dir()
     assert filled.replace(":", "%3A") in block["address"]
+
+
+def test_the_map_stands_and_a_card_offers_its_files(filled, monkeypatch):
+    at = open_page("features", m=MODEL, d="mine", ft_mode="Map", u=filled)
+    assert not at.error
+    assert "largest variance" in text_of(at)
+    labels = {button.label for button in at.get("download_button")}
+    assert {"Card (HTML)", "Card (JSON)", "Examples (Parquet)", "Direction (safetensors)", "Direction (JSON)"} <= labels
+    acts = {}
+    monkeypatch.setattr("workbench_app.components.keys", lambda key, own, fields=None: acts.update(own))
+    at.run()
+    assert set(acts) == {"r", "s"}
+    assert not at.exception

@@ -1,7 +1,10 @@
 """Finding units: every mode against a direct computation on the planted model."""
 
+import json
+
 import pytest
 import torch
+from safetensors.torch import load
 
 from workbench.core import ConfigError, Unit
 from workbench.features import (
@@ -9,12 +12,17 @@ from workbench.features import (
     activations_on,
     active_units,
     contrast_texts,
+    direction_file,
+    direction_json,
+    feature_card,
     search_labels,
     search_pattern,
     search_text,
     search_token,
+    unit_map,
     unit_of,
 )
+from workbench.figures import card_page
 
 from .bench import ANSWER, PLANTED, planted_bench
 
@@ -110,3 +118,28 @@ def test_the_units_of_a_position_are_all_that_are_active_there(subject):
             value = activations_on(bench, unit, KOREA).tables["tokens"][4]["activation"]
             assert got.get(str(unit), 0.0) == pytest.approx(value, abs=1e-5)
     assert all(row["fvu"] >= 0 for row in result.tables["errors"])
+
+
+def test_every_living_unit_is_a_point_of_the_map(subject):
+    bench, scan = subject
+    result = unit_map(bench, "mlp_in.1", scan)
+    rows = result.tables["map"]
+    alive = (scan.table("mlp_in.1")["count"] > 0).nonzero()[:, 0].tolist()
+    assert [Unit.parse(str(row["unit"])).index for row in rows] == alive
+    assert result.scalars["dead"] == scan.members["mlp_in.1"] - len(alive)
+    assert list(result.fig().data[0].customdata) == list(range(len(rows)))
+    assert len(unit_map(bench, "mlp_in.1").tables["map"]) == scan.members["mlp_in.1"]
+
+
+def test_a_direction_leaves_as_a_file_and_a_card_as_an_inert_page(subject):
+    bench, scan = subject
+    unit = unit_of(bench.dictionaries, "mlp_in.1", PLANTED)
+    wanted = bench.dictionaries["mlp_in.1"].W_dec[PLANTED].detach()
+    torch.testing.assert_close(load(direction_file(bench, unit))["mlp_out.1"], wanted)
+    told = json.loads(direction_json(bench, unit))
+    assert told["unit"] == str(unit)
+    torch.testing.assert_close(torch.tensor(told["writes"]["mlp_out.1"]), wanted)
+    page = card_page(feature_card(bench, scan, unit), "<script>alert(1)</script>")
+    assert "<script" not in page
+    assert "Strongest examples" in page
+    assert [part for part in ('src="http', 'href="http', "url(http") if part in page] == []

@@ -6,6 +6,7 @@ was changed elsewhere or the component was away, so that a click costs no second
 
 import hashlib
 import json
+import re
 import struct
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,17 +18,25 @@ import numpy as np
 import streamlit as st
 from streamlit.components.v2 import component
 
-PARTS = {"agraph": ("agraph_plan.js",)}
-"""Components whose script is long enough to lie in several files."""
+PARTS = {"agraph": ("canvas.js", "agraph_plan.js"), "attn_grid": ("canvas.js",), "heat": ("canvas.js",)}
+"""What the script of a component needs beside `shared.js`."""
 
 
 @cache
 def _renderer(name: str) -> Callable[..., Any]:
     folder = files("workbench_app.components")
     scripts = ("shared.js", *PARTS.get(name, ()), f"{name}.js")
-    script = "".join((folder / part).read_text(encoding="utf-8") for part in scripts)
-    style = "".join((folder / part).read_text(encoding="utf-8") for part in ("shared.css", f"{name}.css"))
+    script, style = (
+        "".join(_short((folder / part).read_text(encoding="utf-8")) for part in parts)
+        for parts in (scripts, ("shared.css", f"{name}.css"))
+    )
     return component(f"workbench_{name}", html='<div class="root"></div>', css=style, js=script)
+
+
+def _short(text: str) -> str:
+    """Without indentation and comments: a script travels with every change of its data."""
+    lines = (line.strip() for line in text.splitlines())
+    return "".join(f"{line}\n" for line in lines if line and not line.startswith("//"))
 
 
 def begin(panel: str) -> None:
@@ -253,6 +262,21 @@ def agraph(
 
     _mount("agraph_control", f"{key}_control", told)
     _mount("agraph", key, {**payload, "key": key}, picked=on_pick, changed=changed)
+
+
+def keys(key: str, acts: Mapping[str, Callable[[], object]], fields: Mapping[str, str] | None = None) -> None:
+    """Single keys that act wherever the page has the focus, but not in a field.
+
+    Args:
+        acts: key -> what Python does. fields: key -> key of the widget that gets the cursor, without a run of the page.
+    """
+    fields = {name: f".st-key-{_as_class(widget)}" for name, widget in (fields or {}).items()}
+    _mount("keys", key, {"keys": sorted(acts), "fields": fields}, picked=lambda name: acts[name]())
+
+
+def _as_class(key: str) -> str:
+    """The class that Streamlit gives a widget by its key."""
+    return re.sub(r"[^a-zA-Z0-9_-]", "-", key.strip())
 
 
 def _numbers(values: np.ndarray) -> list[float | None]:

@@ -1,6 +1,10 @@
 """One unit in full, the same for a feature, a code and a neuron: where it fires, what it writes, what is like it."""
 
+import json
+import re
 from collections.abc import Callable
+from dataclasses import replace
+from random import choice
 from typing import Any
 
 import numpy as np
@@ -8,7 +12,18 @@ import pandas as pd
 import streamlit as st
 
 from workbench.core import Result, Unit
-from workbench.features import Bench, FeatureScan, SteerConfig, SteeringEdit, activations_on, steer
+from workbench.features import (
+    Bench,
+    FeatureScan,
+    SteerConfig,
+    SteeringEdit,
+    activations_on,
+    direction_file,
+    direction_json,
+    feature_card,
+    steer,
+)
+from workbench.figures import card_page
 from workbench_app import benches, components, exhibit, frame, state
 from workbench_app.components import Bar
 from workbench_app.focus import change_focus, focus, set_focus
@@ -25,6 +40,8 @@ WHY_BLANK = {
 def show_panel(name: str, unit: Unit, found: Bench, scan: FeatureScan | None) -> None:
     """Header, label, and the tabs; only the open one computes."""
     header(unit, found, scan)
+    take_along(unit, found, scan)
+    shortcuts(unit, scan)
     left, right = st.columns([7, 3], gap="large")
     with right:
         unit_label.show_panel(unit)
@@ -68,6 +85,61 @@ def header(unit: Unit, found: Bench, scan: FeatureScan | None) -> None:
     if scan is not None:
         result = benches.of_unit("occurrences", unit, found, scan)
         st.caption(frame.plain(result.notes[0]))
+
+
+def shortcuts(unit: Unit, scan: FeatureScan | None) -> None:
+    """Keys: another unit at random, its label, steering by it; the arrows step through the list above."""
+
+    def random() -> None:
+        order = st.session_state.get("ft_order", [])
+        if scan is not None and not order:
+            member = scan.member(unit.site)
+            order = [str(replace(unit, index=i)) for i in scan.table(member)["count"].nonzero()[:, 0].tolist()]
+        others = [text for text in order if text != str(unit)]
+        if others:
+            set_focus(unit=choice(others))
+
+    def steer_by() -> None:
+        st.session_state["ft_tab"] = "Steer"
+
+    components.keys("ft_keys", {"r": random, "s": steer_by}, {"l": f"ft_label_{unit}"})
+
+
+def take_along(unit: Unit, found: Bench, scan: FeatureScan | None) -> None:
+    """The unit as files: its whole card, its examples, and the directions that it reads and writes."""
+    name = re.sub(r"[^A-Za-z0-9.-]+", "-", str(unit))
+
+    def card() -> Result:
+        assert scan is not None
+        return feature_card(found, scan, unit)
+
+    def examples() -> bytes:
+        rows = pd.DataFrame(benches.of_unit("occurrences", unit, found, scan).tables["examples"])
+        return rows.to_parquet(index=False)
+
+    files: dict[str, tuple[str, Callable[[], str | bytes]]] = {
+        "Direction (safetensors)": (f"{name}.safetensors", lambda: direction_file(found, unit)),
+        "Direction (JSON)": (f"{name}-direction.json", lambda: direction_json(found, unit)),
+    }
+    if scan is not None:
+        files = {
+            "Card (HTML)": (f"{name}.html", lambda: card_page(card(), labelled(unit))),
+            "Card (JSON)": (f"{name}.json", lambda: json.dumps(card().to_json(), indent=1)),
+            "Examples (Parquet)": (f"{name}-examples.parquet", examples),
+            **files,
+        }
+    with st.popover("Download", icon=":material/download:"):
+        for label, (file, make) in files.items():
+            st.download_button(
+                label, data=make, file_name=file, on_click="ignore", key=f"ft_take_{label}", type="tertiary",
+                icon=":material/download:",
+            )  # fmt: skip
+
+
+def labelled(unit: Unit) -> str:
+    """The unit's label and address."""
+    label = state.database().labels(unit.artifact).get(unit, "")
+    return f"{label} ({unit})" if label else str(unit)
 
 
 @st.fragment

@@ -79,6 +79,7 @@ def test_a_known_turn_is_measured():
     rows = rotations([x, x @ turn, x @ turn @ turn], 1e-6)
     assert [round(row["to_input"]) for row in rows] == [0, 30, 60]
     assert [round(row["to_output"]) for row in rows] == [60, 30, 0]
+    assert [row["layer"] for row in rotations([x] * 12, 1e-6, every=4)] == [0, 1, 2, 3, 4, 8, 11]
     similar = covariance_similarity([x, x * 3, x @ torch.randn(6, 6, generator=draw, dtype=torch.float64)])
     assert np.allclose(np.diag(similar), 1)
     assert similar[0, 1] == pytest.approx(1)

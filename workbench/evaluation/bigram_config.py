@@ -18,6 +18,9 @@ class BigramEvalConfig(EvaluateConfig):
     )
     examples: int = Field(default=8, ge=0, description="tokens shown that the bigram explains, and that it does not")
     rotation_sequences: int = Field(default=60, ge=2, description="sequences for rotation and covariances")
+    rotation_every: int = Field(
+        default=1, ge=1, description="after the third layer, rotation of every so many layers (and of the last)"
+    )
     ridge: float = Field(default=1.0, gt=0, description="penalty of the linear maps whose rotation is measured")
     feature_layers: int | None = Field(
         default=4, ge=1, description="first layers whose features are asked for a share of the effect; none: all"

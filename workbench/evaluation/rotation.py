@@ -22,6 +22,7 @@ from .bigram import spread_over
 from .bigram_config import BigramEvalConfig
 
 Array = np.ndarray
+_FIRST = 3
 
 
 @torch.no_grad()
@@ -42,8 +43,11 @@ def layer_rows(
     return [torch.cat(rows) for rows in found]
 
 
-def rotations(rows: list[Float[Tensor, "n d"]], ridge: float) -> list[dict[str, Any]]:
-    """Degrees of the maps from every layer to the input and to the last layer; layer 0 is the embedding itself."""
+def rotations(rows: list[Float[Tensor, "n d"]], ridge: float, every: int = 1) -> list[dict[str, Any]]:
+    """Degrees of the maps from a layer to the input and to the last layer; layer 0 is the embedding itself.
+
+    Every layer up to the third, from there every `every`-th, and the last.
+    """
     return [
         {
             "layer": layer,
@@ -51,6 +55,7 @@ def rotations(rows: list[Float[Tensor, "n d"]], ridge: float) -> list[dict[str, 
             "to_output": rotation(ridge_map(own, rows[-1], ridge)),
         }
         for layer, own in enumerate(rows)
+        if layer <= _FIRST or layer % every == 0 or layer == len(rows) - 1
     ]
 
 

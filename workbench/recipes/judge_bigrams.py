@@ -158,8 +158,10 @@ def turned(
     for name, weights in variants.items():
         states = layer_rows(model, text, config, weights)
         half = len(states[0]) // 2
-        whole = rotations(states, config.ridge)
-        parts = [rotations([own[part] for own in states], config.ridge) for part in (slice(half), slice(half, None))]
+        whole, *parts = (
+            rotations([own[part] for own in states], config.ridge, config.rotation_every)
+            for part in (slice(None), slice(half), slice(half, None))
+        )
         for row, *halves in zip(whole, *parts, strict=True):
             ends = {}
             for key in ("to_input", "to_output"):

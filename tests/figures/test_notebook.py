@@ -58,6 +58,15 @@ def test_the_ends_of_an_interval_stand_behind_their_value():
     assert "<th scope=col>low</th>" in page
 
 
+def test_counts_are_whole_intervals_stay_together_and_empty_columns_are_left_out():
+    scalars = {"tokens": 2917.0, "share": 1.0, "score": 0.5, "score_low": 0.4, "score_high": 0.6}
+    page = Result("x", scalars, {"rows": [{"a": 1, "units": []}, {"a": 2, "units": []}]})._repr_html_()
+    assert "2\u202f917" in page
+    assert "1.00" in page
+    assert "<td>0.500 [0.400, 0.600]</td>" in page
+    assert "units" not in page
+
+
 def test_tokens_with_values_are_a_strip():
     row = {"tokens": ["a", study.HOSTILE, "c"], "values": [0.0, 2.0, -1.0], "peak": 1, "document": "d"}
     page = Result("x", tables={"examples": [row]})._repr_html_()

@@ -18,7 +18,7 @@ from .validation_picture import group_curve_svg
 from .wording import legible, show, signed, visible
 
 MOST_BYTES = 300_000
-MOST_ROWS, MOST_COLUMNS, MOST_TEXT = 20, 14, 160
+MOST_ROWS, MOST_COLUMNS, MOST_TEXT, MOST_ON_A_LINE = 20, 14, 160, 32
 STYLE = (
     strip_style()
     + ".wb{background:var(--wb-paper);color:var(--wb-ink);font-size:14px;padding:12px;overflow-x:auto}"
@@ -27,6 +27,7 @@ STYLE = (
     ".wb table{border-collapse:collapse;margin:.5em 0 1em;background:none}"
     ".wb th,.wb td{padding:.2em .7em;border-bottom:1px solid var(--wb-line);text-align:left;background:none;"
     "color:inherit;font-variant-numeric:tabular-nums}"
+    ".wb td{white-space:nowrap}.wb td.long{white-space:normal}"
     ".wb th{color:var(--wb-muted);font-weight:600}"
     f".wb code{{font-family:{MONO};font-size:.92em;background:none;color:inherit}}"
     ".wb .badge{border:1px solid var(--wb-negative);color:var(--wb-negative);border-radius:3px;padding:0 .4em}"
@@ -64,14 +65,27 @@ def _with_strip(row: Mapping[str, Any]) -> dict[str, Any]:
     return {key: strip if key == "tokens" else value for key, value in row.items() if key not in ("values", "peak")}
 
 
+def _table_cell(value: Any) -> Markup:
+    """A cell; short text stays on one line."""
+    text = _cell(value)
+    long = isinstance(value, Markup) or len(text) > MOST_ON_A_LINE
+    return Markup("<td class=long>{}</td>" if long else "<td>{}</td>").format(text)
+
+
+def _whole(value: Any) -> Any:
+    """Counts are floats among scalars."""
+    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) > 1 else value
+
+
 def table_html(rows: Sequence[Mapping[str, Any]], caption: str = "") -> Markup:
     """The first rows and columns of a table, with a word on what was left out."""
     rows, count = [_with_strip(_with_intervals(row)) for row in rows[:MOST_ROWS]], len(rows)
-    columns = list(dict.fromkeys(key for row in rows for key in row))[:MOST_COLUMNS]
+    said = [{key: value for key, value in row.items() if value not in (None, [], ())} for row in rows]
+    kept = {key for row in said for key in row} or {key for row in rows for key in row}
+    columns = [key for key in dict.fromkeys(key for row in rows for key in row) if key in kept][:MOST_COLUMNS]
     head = Markup("").join(Markup("<th scope=col>{}</th>").format(legible(str(c), 40)) for c in columns)
     body = Markup("").join(
-        Markup("<tr>{}</tr>").format(Markup("").join(Markup("<td>{}</td>").format(_cell(row.get(c))) for c in columns))
-        for row in rows
+        Markup("<tr>{}</tr>").format(Markup("").join(_table_cell(row.get(c)) for c in columns)) for row in rows
     )
     more = f"{count - MOST_ROWS} more rows in .df()" if count > MOST_ROWS else ""
     return Markup("<p>{}</p><table><thead><tr>{}</tr></thead><tbody>{}</tbody></table><p>{}</p>").format(
@@ -103,7 +117,7 @@ def result_html(result: Result) -> str:
     flag = Markup(' <span class="badge">partial</span>') if result.partial else Markup("")
     parts = [Markup("<h3>{}{}</h3>").format(legible(result.kind, 80), flag)]
     if result.scalars:
-        rows = [{"quantity": key, "value": value} for key, value in result.scalars.items()]
+        rows = [{"quantity": key, "value": _whole(value)} for key, value in _with_intervals(result.scalars).items()]
         parts.append(table_html(rows))
     if (draw := PICTURES.get(result.kind)) and result.tables:
         parts.append(Markup(draw(result)))

@@ -5,6 +5,8 @@ from typing import Any
 
 from workbench.workspace import cache_folder
 
+from .inside import check_text
+
 MAIN = "smollm2-135m-instruct-q4"
 EXAMPLES = {
     "planted-places": (
@@ -62,6 +64,7 @@ def packed_text(model: Any, text: str, length: int = 128) -> Any:
     """A text by name in sequences of a loaded model (PackedText), no longer than its context."""
     from workbench.data import PackConfig, open_text, pack
 
+    check_text(text)
     settings = PackConfig(sequence_length=min(length, model.shape.n_ctx))
     return pack(open_text(text), model.tokenizer, settings, model.policy)
 

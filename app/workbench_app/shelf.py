@@ -10,6 +10,7 @@ import numpy as np
 from workbench import core
 
 from .analysis import HELD_TOKENS, LogitRows, Pass, check_length
+from .inside import check_model
 from .settle import unsettle
 
 HELD = 2  # models in memory at once; the one used longest ago goes first
@@ -27,10 +28,15 @@ class Shelf:
         return tuple(self._models)
 
     def load(self, name: str, progress: core.Progress) -> str:
-        """Load a model and keep it; returns its name."""
+        """Load a model and keep it; returns its name.
+
+        Raises:
+            ModelError: unknown, or a path outside the workspace that the app was not started with.
+        """
         from workbench.models import load_model
 
         if name not in self._models:
+            check_model(name)
             model = load_model(name, progress=progress)
             with self.lock:
                 self._models[name] = model

@@ -80,6 +80,17 @@ def test_a_probe_that_is_gone_turns_amber_and_a_damaged_one_hides_nothing_else()
     assert not open_page("probes", m=MODEL).error
 
 
+def test_geometry_and_lenses_stand_below_the_probes():
+    rows = [{"site": f"resid_post.{n}", "layer": n, "anisotropy": 0.5, "two_nn": 3.0} for n in range(2)]
+    made = Result("geometry", tables={"sites": rows}, params={"model": MODEL}, notes=("Rows of a cloud.",))
+    made.save(Workspace().path_of("results", "shape"))
+    at = open_page("probes", m=MODEL)
+    assert not at.error
+    assert [title.value for title in at.subheader] == ["Shape of the representations"]
+    assert "Rows of a cloud." in text_of(at)
+    assert f"workbench lens --model {MODEL}" in text_of(at)
+
+
 def test_a_profile_is_measured_on_the_page(loaded):  # noqa: F811
     at = open_page("sparsity", m=loaded)
     at.number_input(key="sp_tokens").set_value(500).run()

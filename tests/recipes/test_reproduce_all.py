@@ -21,6 +21,11 @@ def works(folder, config, progress):
     return Result("one", tables={"summary": summary(Compared("Someone 2020", "share", 0.25, 0.2, 0.3, 0.5, "size"))})
 
 
+def counts(folder, config, progress):
+    """Two numbers."""
+    return Result("two", scalars={"n": 2.0}, tables={"own": [{"n": 2}]})
+
+
 def fails(folder, config, progress):
     """Nothing."""
     raise ArtifactError("the shipped model is missing", hint="install the package again")
@@ -47,6 +52,12 @@ def test_one_that_fails_stops_no_other(tmp_path, three):
     assert errors["a-fails"].startswith("the shipped model is missing")
     assert "no such key" in errors["c-breaks"]
     assert result.scalars["failed"] == 2
+
+
+def test_one_without_rows_of_its_own_gives_its_scalars(tmp_path, three, monkeypatch):
+    monkeypatch.setitem(registry._entries["reproduction"], "counts", counts)
+    (row,) = reproduce_all(Workspace(tmp_path), ["counts"]).tables["summary"]
+    assert (row["what"], row["ours"], row["published"]) == ("n", 2.0, "tables of `workbench reproduce counts`")
 
 
 def test_the_command_prints_one_table_and_says_that_something_failed(tmp_path, three):

@@ -11,7 +11,7 @@ from workbench.core import Progress, Result, Silent, WorkbenchError, get, names
 from workbench.workspace import Workspace
 
 from .reproduce_config import ReproduceConfig
-from .reproduce_summary import SUMMARY
+from .reproduce_summary import SUMMARY, Compared, summary
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ def reproduce_all(place: Workspace, chosen: Sequence[str] = (), progress: Progre
         try:
             found = reproduce(place, name, progress=_Named(progress, name))
             partial = found.partial
-            rows += [{"reproduction": name, **row} for row in found.tables[SUMMARY]]
+            rows += [{"reproduction": name, **row} for row in found.tables.get(SUMMARY) or _plain(name, found)]
         except WorkbenchError as failure:
             error = str(failure)
         except Exception as failure:  # the others' minutes are not lost for a mistake in one
@@ -65,6 +65,12 @@ def reproduce_all(place: Workspace, chosen: Sequence[str] = (), progress: Progre
         seed=0,
         partial=partial,
     )
+
+
+def _plain(name: str, found: Result) -> list[dict[str, Any]]:
+    """The scalars of a reproduction that compares in tables of its own."""
+    told = f"tables of `workbench reproduce {name}`"
+    return summary(*(Compared(name, key, value, published=told) for key, value in found.scalars.items()))
 
 
 def list_reproductions() -> list[dict[str, str]]:

@@ -16,6 +16,11 @@ from workbench_probes import ProbeConfig, read_probe
 TABS = ("Scores", "The best site", "Features", "Steer")
 METHODS = ("logistic", "mean-difference", "sparse", "ridge")
 SUFFIXES = ("csv", "tsv", "jsonl", "parquet")
+MEASURED = (
+    ("geometry", "Shape of the representations", "geometry", "Anisotropy, linearity and dimension at every layer"),
+    ("lenses", "Logit lens and tuned lens", "lens", "KL from the model's prediction at every layer, by lens"),
+)
+"""Kind of the Result, title, command, what the figure shows."""
 MEGABYTES = 20  # of a table that may be uploaded
 
 
@@ -143,6 +148,20 @@ def tab(title: str, model: str, result: Result) -> None:
         show_steering(model, result)
 
 
+def show_measured(model: str) -> None:
+    """Geometry and lenses of the model, where they were measured by command."""
+    for kind, title, key, alt in MEASURED:
+        made = measured.results(kind, model)
+        if made:
+            st.subheader(title)
+            name = measured.chosen(made, "Result", f"{key}_choice") if len(made) > 1 else next(iter(made))
+            exhibit.figure(made[name], f"{key}_figure", alt=alt)
+            exhibit.table(made[name], f"{key}_table")
+            exhibit.notes(made[name])
+        else:
+            st.caption(f"`workbench {key} --model {model}` measures what would be shown here: {title.lower()}.")
+
+
 model = focus().model or default_model()
 found = measured.results("probes", model)
 with frame.guard():
@@ -163,3 +182,5 @@ with frame.guard():
 with st.expander("Train probes", expanded=not found), frame.guard():
     if frame.need_model() and train_now(model) is not None and not found:
         st.rerun()
+with frame.guard():
+    show_measured(model)

@@ -49,8 +49,23 @@ def probes(result: Result) -> go.Figure:
             )
         number += 2
     for row in result.tables.get("baselines", []):
-        fig.add_hline(y=row["score"], line_dash="dash", line_width=1, annotation_text=plain(row["baseline"]))
+        fig.add_hline(y=row["score"], line_dash="dash", line_width=1)
+    for score, names in _close_together(result.tables.get("baselines", [])):
+        fig.add_annotation(
+            x=1, xref="paper", xanchor="right", y=score, yanchor="bottom", showarrow=False, text=plain(", ".join(names))
+        )
     return fig.update_xaxes(title="layer").update_yaxes(title=plain(str(result.params.get("metric", "score"))))
+
+
+def _close_together(rows: list[dict[str, Any]], apart: float = 0.04) -> list[tuple[float, list[str]]]:
+    """Baselines that would be written over each other share a text, at the largest of them, the largest first."""
+    found: list[tuple[float, list[str]]] = []
+    for row in sorted(rows, key=lambda row: -row["score"]):
+        if found and found[-1][0] - row["score"] < apart:
+            found[-1][1].append(row["baseline"])
+        else:
+            found.append((row["score"], [row["baseline"]]))
+    return found
 
 
 @register("figure", "probe steering")

@@ -13,14 +13,35 @@ from workbench_app.offers import default_model
 from workbench_app.panels import steering
 from workbench_probes import ProbeConfig, read_probe
 
+COLUMNS = {
+    "probes": (
+        "site", "method", "score", "score_low", "score_high", "selectivity", "control", "shuffled", "shuffled_low",
+        "shuffled_high", "accuracy", "auc", "r", "ece", "strength",
+    ),
+    "baselines": ("baseline", "score", "score_low", "score_high", "accuracy"),
+    "sites": (
+        "site", "anisotropy", "anisotropy_rest", "massive", "mean_cosine", "participation", "two_nn",
+        "likelihood_dimension", "linearity_to_next", "linearity_to_next_rest", "median_norm", "largest", "kurtosis",
+    ),
+    "lenses": (
+        "site", "logit", "logit_low", "logit_high", "tuned", "tuned_low", "tuned_high", "gain", "gain_low",
+        "gain_high", "logit_agreement", "tuned_agreement",
+    ),
+}  # fmt: skip
 TABS = ("Scores", "The best site", "Features", "Steer")
 METHODS = ("logistic", "mean-difference", "sparse", "ridge")
 SUFFIXES = ("csv", "tsv", "jsonl", "parquet")
+# kind of the Result, its table, title, command, what the figure shows
 MEASURED = (
-    ("geometry", "Shape of the representations", "geometry", "Anisotropy, linearity and dimension at every layer"),
-    ("lenses", "Logit lens and tuned lens", "lens", "KL from the model's prediction at every layer, by lens"),
-)
-"""Kind of the Result, title, command, what the figure shows."""
+    (
+        "geometry", "sites", "Shape of the representations", "geometry",
+        "Anisotropy, linearity and dimension at every layer",
+    ),
+    (
+        "lenses", "lenses", "Logit lens and tuned lens", "lens",
+        "KL from the model's prediction at every layer, by lens",
+    ),
+)  # fmt: skip
 MEGABYTES = 20  # of a table that may be uploaded
 
 
@@ -102,8 +123,8 @@ def show_scores(result: Result) -> None:
     for line in result.params.get("warnings", ()):
         st.warning(frame.plain(line), icon=":material/warning:")
     exhibit.figure(result, "pb_scores", alt="Score at every site, beside shuffled labels, control task and baselines")
-    exhibit.table(result, "pb_probes", "probes")
-    exhibit.table(result, "pb_baselines", "baselines")
+    exhibit.table(result, "pb_probes", "probes", columns=COLUMNS["probes"])
+    exhibit.table(result, "pb_baselines", "baselines", columns=COLUMNS["baselines"])
     exhibit.notes(result)
 
 
@@ -150,13 +171,13 @@ def tab(title: str, model: str, result: Result) -> None:
 
 def show_measured(model: str) -> None:
     """Geometry and lenses of the model, where they were measured by command."""
-    for kind, title, key, alt in MEASURED:
+    for kind, rows, title, key, alt in MEASURED:
         made = measured.results(kind, model)
         if made:
             st.subheader(title)
             name = measured.chosen(made, "Result", f"{key}_choice") if len(made) > 1 else next(iter(made))
             exhibit.figure(made[name], f"{key}_figure", alt=alt)
-            exhibit.table(made[name], f"{key}_table")
+            exhibit.table(made[name], f"{key}_table", rows, columns=COLUMNS[rows])
             exhibit.notes(made[name])
         else:
             st.caption(f"`workbench {key} --model {model}` measures what would be shown here: {title.lower()}.")

@@ -109,9 +109,7 @@ class OwnBigrams(BigramTarget):
         self._known = torch.zeros(shape.d_vocab, dtype=torch.bool)
 
     def probs(self, tokens: Int[Tensor, " m"]) -> Float[Tensor, "m v"]:
-        logits = self.logits(tokens)
-        norm = torch.logsumexp(logits, 1, keepdim=True)
-        return logits.sub_(norm).exp_()
+        return torch.softmax(self.logits(tokens), 1)
 
     @torch.no_grad()
     def logits(self, tokens: Int[Tensor, " m"]) -> Float[Tensor, "m v"]:

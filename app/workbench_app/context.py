@@ -20,6 +20,8 @@ def bar(page: str) -> None:
     fields = PAGES.get(page, ())
     chips = {"model": _model, "dictionary": _dictionary, "prompt": _prompt, "position": _position}
     shown = [] if page in WITHOUT else [draw for field, draw in chips.items() if field in fields]
+    if page == "circuits" and focus().graph:  # a graph names its own dictionaries
+        shown = []
     if shown:
         with st.container(horizontal=True, gap="small", key="context_bar"), guard():
             for draw in shown:

@@ -91,7 +91,7 @@ def payload(graph: core.CircuitGraph, names: Names, densities: Mapping[str, floa
         for node, activation in zip(inside.nodes, finite, strict=True)
     ]
     return {
-        "id": f"{graph.manifest.content_hash[:16]}-{len(names.promoted)}",
+        "id": f"{graph.manifest.content_hash[:16]}-{len(names.promoted)}{'-scanned' if densities else ''}",
         "tokens": [clip(token, LONGEST) for token in graph.tokens],
         "n_layers": graph.n_layers,
         "nodes": nodes,

@@ -104,9 +104,10 @@ def actions(
 def _add(title: str, python: str, result: core.Result | Callable[[], core.Result | None] | None, graph: str) -> None:
     from . import draft
 
-    made = result() if callable(result) else result
-    draft.add(title, address=link(), python=python, result=made, graph=graph)
-    st.toast(f"Added to the report draft: {plain(title)}", icon=":material/post_add:")
+    with guard():
+        made = result() if callable(result) else result
+        draft.add(title, address=link(), python=python, result=made, graph=graph)
+        st.toast(f"Added to the report draft: {plain(title)}", icon=":material/post_add:")
 
 
 def missing(title: str, why: str, *commands: str, looked_in: object = "") -> None:
@@ -128,8 +129,13 @@ def link() -> str:
 
 
 def tighten() -> None:
-    """Less empty space around the page than Streamlit leaves."""
-    st.html("<style>[data-testid=stMainBlockContainer]{padding:2.6rem 2.4rem 3rem}</style>")
+    """Less empty space around the page than Streamlit leaves; on narrow screens columns stand below each other."""
+    outer = "[data-testid=stColumn]:not([data-testid=stColumn] *)"
+    st.html(
+        "<style>[data-testid=stMainBlockContainer]{padding:2.6rem 2.4rem 3rem}"
+        f"@media(max-width:1100px){{[data-testid=stHorizontalBlock]:has(>{outer}){{flex-wrap:wrap}}"
+        f"[data-testid=stMainBlockContainer] {outer}{{min-width:min(100%,16rem)}}}}</style>"
+    )
 
 
 def sidebar() -> None:

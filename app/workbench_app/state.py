@@ -6,6 +6,7 @@ page's title is on the screen.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable
 from dataclasses import replace
@@ -156,16 +157,43 @@ def graph(entry: places.Entry) -> core.CircuitGraph:
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
-def _drawn(path: str, content_hash: str, named: int, _effects: core.Result | None) -> tuple[Names, dict[str, Any]]:
+def _drawn(
+    path: str, content_hash: str, named: int, scanned: str, _effects: core.Result | None
+) -> tuple[Names, dict[str, Any]]:
     names = names_of(_graph(path, content_hash), _effects)
-    return names, payload(names.graph, names)
+    return names, payload(names.graph, names, densities(names.graph) if scanned else {})
+
+
+def _scan_path(graph: core.CircuitGraph) -> Path:
+    return workspace().path_of("stores", f"{graph.manifest.details.get('dictionaries') or 'none'}-scan")
+
+
+def densities(graph: core.CircuitGraph) -> dict[str, float]:
+    """Unit -> share of scanned tokens on which it fires, where the workspace has a scan of the graph's dictionaries."""
+    from workbench.features import has_statistics, open_scan
+
+    path, found = _scan_path(graph), {}
+    try:
+        scan = open_scan(path) if path.is_dir() and has_statistics(path) else None
+    except core.ArtifactError:  # damaged: the Features page says so
+        return {}
+    parents = graph.manifest.parents.values()
+    if scan is None or scan.manifest.parents.get("dictionaries", "") not in parents:
+        return {}
+    for node in graph.nodes:
+        if node.unit is not None and node.unit.artifact == graph.manifest.details["dictionaries"]:
+            with contextlib.suppress(core.ConfigError, IndexError):
+                found[str(node.unit)] = scan.density(node.unit)
+    return found
 
 
 def drawn(entry: places.Entry, effects: core.Result | None) -> tuple[Names, dict[str, Any]]:
     """What the nodes of a graph are called, people's labels first, and what the browser draws of it."""
     assert entry.manifest is not None
     named = len(effects.tables.get("unit_effects", [])) if effects else 0
-    names, sent = _drawn(str(entry.path), entry.manifest.content_hash, named, effects)
+    manifest = _scan_path(graph(entry)) / "manifest.json"
+    scanned = str(manifest.stat().st_mtime_ns) if manifest.is_file() else ""
+    names, sent = _drawn(str(entry.path), entry.manifest.content_hash, named, scanned, effects)
     return replace(names, labels=labels_of(names.graph)), sent
 
 

@@ -34,7 +34,10 @@ def _bars(fig: go.Figure, labels: list[str], values: list[float], **kinds: Any) 
 def histogram(result: Result) -> go.Figure:
     """How often a unit is how strongly active; counts on a log axis."""
     rows = result.tables.get("histogram", [])
-    fig = figure(height=220, xaxis_title="activation (log scale)", yaxis_title="tokens")
+    fig = figure(
+        height=200, xaxis_title="activation (log scale)", yaxis_title="tokens (log scale)",
+        margin={"l": 60, "r": 20, "t": 10, "b": 45},
+    )  # fmt: skip
     fig.add_bar(
         x=[f"{row['low']:.3g}" for row in rows],
         y=[row["count"] for row in rows],
@@ -42,7 +45,7 @@ def histogram(result: Result) -> go.Figure:
         hovertext=[f"{row['low']:.3g} to {row['high']:.3g}: {row['count']:,} tokens" for row in rows],
         hoverinfo="text",
     )
-    return fig.update_yaxes(type="log").update_xaxes(type="category").update_layout(bargap=0.05)
+    return fig.update_yaxes(type="log", dtick=1).update_xaxes(type="category").update_layout(bargap=0.05)
 
 
 @register("figure", "occurrences")
@@ -121,7 +124,7 @@ def unit_search(result: Result) -> go.Figure:
 def unit_map(result: Result) -> go.Figure:
     """Units as points, coloured by how often they fire; the customdata of a point is its place in the table."""
     rows = result.tables.get("map", [])
-    fig = figure(height=520, dragmode="pan")
+    fig = figure(height=520, dragmode="pan", margin={"l": 10, "r": 10, "t": 10, "b": 10})
     known = [row["density"] for row in rows if row.get("density")]
     shades = [math.log10(row["density"] or 1e-6) if known else 0.0 for row in rows]
     least, most = (min(shades), max(shades)) if shades else (0.0, 0.0)

@@ -8,6 +8,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
   if (data.title) root.append(make("div", "caption", data.title));
   const list = make("div", "rows");
   list.setAttribute("role", "list");
+  list.style.setProperty("--number", `${Math.max(6, ...data.rows.map((row) => row.text.length))}ch`);
   const largest = Math.max(1e-12, ...data.rows.map((row) => Math.abs(row.value)));
   for (const row of data.rows) {
     const line = make(row.key ? "button" : "div", row.marked ? "row marked" : "row");

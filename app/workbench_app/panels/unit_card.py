@@ -40,7 +40,6 @@ WHY_BLANK = {
 def show_panel(name: str, unit: Unit, found: Bench, scan: FeatureScan | None) -> None:
     """Header, label, and the tabs; only the open one computes."""
     header(unit, found, scan)
-    take_along(unit, found, scan)
     shortcuts(unit, scan)
     left, right = st.columns([7, 3], gap="large")
     with right:
@@ -82,6 +81,7 @@ def header(unit: Unit, found: Bench, scan: FeatureScan | None) -> None:
             for flag, colour in (("dead", "red"), ("dense", "orange"), ("duplicate", "violet")):
                 if numbers[flag]:
                     st.markdown(f":{colour}-badge[{flag}]")
+        take_along(unit, found, scan)
     if scan is not None:
         result = benches.of_unit("occurrences", unit, found, scan)
         st.caption(frame.plain(result.notes[0]))
@@ -102,6 +102,7 @@ def shortcuts(unit: Unit, scan: FeatureScan | None) -> None:
     def steer_by() -> None:
         st.session_state["ft_tab"] = "Steer"
 
+    st.caption("Keys: arrows for the previous and the next, `r` a random one, `l` its label, `s` to steer by it.")
     components.keys("ft_keys", {"r": random, "s": steer_by}, {"l": f"ft_label_{unit}"})
 
 
@@ -160,7 +161,11 @@ def fires(unit: Unit, found: Bench, scan: FeatureScan | None) -> None:
         st.metric("largest", show(numbers["largest"]))
         st.metric("usual (rms)", show(numbers["scale"]))
         st.metric(
-            "closest twin", f"{numbers['twin']:.0f}", delta=f"cosine {numbers['twin_cosine']:.2f}", delta_color="off"
+            "closest twin",
+            f"{numbers['twin']:.0f}",
+            delta=f"cosine {numbers['twin_cosine']:.2f}",
+            delta_color="off",
+            delta_arrow="off",
         )
     if st.session_state.pop("ft_opened", False):
         st.page_link("views/prompt.py", label="Open it on the Prompt page", icon=":material/arrow_forward:")

@@ -56,6 +56,7 @@ def draw(result: Result, name: str, key: str) -> None:
         listed = [{**row, "label": labels.get(row["unit"], "")} for row in picked[:LISTED]]
         st.caption(f"{len(picked):,} units in the selection" + (f", {LISTED} listed." if len(picked) > LISTED else "."))
         table(listed, f"{key}_rows")
+    st.caption("Click a point to open its unit; box and lasso, in the chart's toolbar, list several.")
     exhibit.notes(result)
     exhibit.download(result, key, "map")
 

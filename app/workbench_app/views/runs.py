@@ -10,6 +10,7 @@ from workbench_app.wording import as_toml
 
 SHOWN = ("loss", "fvu", "l0", "dead_share", "loss_recovered", "lr")
 POLL = 2.0
+TITLES = {"fvu": "FVU", "l0": "L0", "dead_share": "dead, share", "loss_recovered": "loss recovered"}
 
 
 def as_python(names: list[str]) -> str:
@@ -61,8 +62,11 @@ def choose(runs: list[RunLog]) -> list[RunLog]:
 
     st.dataframe(
         table, hide_index=True, key="ru_table", on_select=picked, selection_mode="multi-row", alt="Training runs",
-        height=min(38 * (len(table) + 1), 300),
-        column_config={name: st.column_config.NumberColumn(format="%.4g") for name in SHOWN},
+        height=min(38 + 35 * len(table), 300),
+        column_config={
+            "trained": st.column_config.NumberColumn(help="dictionaries, or models, trained in this run"),
+            **{name: st.column_config.NumberColumn(TITLES.get(name, name), format="%.4g") for name in SHOWN},
+        },
     )  # fmt: skip
     return chosen
 

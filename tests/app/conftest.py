@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
 from workbench_app.serve import Server, running
 
 from .samples import fill, sample_graph
+from .units import fill_units
 
 KNOWN_404 = ("_stcore/health", "_stcore/host-config")  # Streamlit looks for its base path on deep links
 
@@ -16,7 +18,7 @@ KNOWN_404 = ("_stcore/health", "_stcore/host-config")  # Streamlit looks for its
 class Watched:
     """A page, and what it said and asked for."""
 
-    page: object
+    page: Any
     url: str
     complaints: list[str] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
@@ -26,17 +28,30 @@ class Watched:
     def check(self) -> None:
         """No console error but the known ones; nothing asked of another machine."""
         assert self.complaints == []
-        assert [url for url in self.requests if not url.startswith(("http://127.0.0.1:", "data:", "blob:"))] == []
+        assert [
+            url for url in self.requests if not url.startswith(("http://127.0.0.1:", "data:", "blob:", "about:"))
+        ] == []
+
+    def load(self) -> None:
+        """Load the model that the page offers, unless another journey has."""
+        page = self.page
+        offer = page.get_by_test_id("stMain").get_by_role("button", name="Load planted-places", exact=True)
+        page.get_by_text("loaded", exact=True).or_(offer).first.wait_for()
+        if offer.count():
+            offer.click()
+        page.get_by_text("loaded", exact=True).first.wait_for()
 
 
 @pytest.fixture(scope="session")
 def served(tmp_path_factory) -> Iterator[Server]:
-    """The app on a workspace with a small graph of hostile tokens and a large one, and the planted model."""
+    """The app on a workspace with graphs (one of hostile tokens, one large), dictionaries and a scan; no downloads."""
     folder = tmp_path_factory.mktemp("served")
     fill(folder / "workspace")
+    fill_units(folder / "workspace")
     sample_graph(n_layers=40, per_cell=8).save(folder / "workspace" / "graphs" / "large")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("WORKBENCH_CACHE", str(folder / "cache"))
+        patch.setenv("WORKBENCH_OFFLINE", "1")
         patch.setenv("OMP_NUM_THREADS", "1")
         with running(folder / "workspace", "planted-places") as server:
             yield server

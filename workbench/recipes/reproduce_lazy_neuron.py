@@ -101,7 +101,7 @@ def _summary(found: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
             start = _mean(run["curve"][0]["density"])
             untrained = f"share of neurons above 0, {name}, untrained"
             lines.append(Compared(paper, untrained, start, published=PAPER["start"], differs=differs))
-            after = f"the same after {steps} steps"
+            after = f"share of neurons above 0, {name}, after {steps} steps"
             lines.append(Compared(paper, after, _mean(run["density"]), published=theirs[name], differs=differs))
     return summary(*lines)
 

@@ -38,6 +38,7 @@ provide(
     "workbench.recipes.core_neurons",
     "workbench.recipes.reproduce_lazy_neuron",
     "workbench.recipes.reproduce_crate",
+    "workbench.recipes.reproduce_sparsity",
 )
 provide("kernel benchmark", "workbench.evaluation.speed.operations")
 

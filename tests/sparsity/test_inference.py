@@ -75,9 +75,10 @@ def test_all_neurons_are_the_model_itself(plain):
     assert plain.model(IDS[None]).logits[0].equal(wanted), "the model has its own MLPs back"
 
 
-def test_a_token_gets_the_neurons_of_its_strongest_gates(plain):
+@pytest.mark.parametrize("tokens", [3, 40])
+def test_a_token_gets_the_neurons_of_its_strongest_gates(plain, tokens):
     mlp = plain.mlps()[1]
-    x = torch.randn(3, 16, generator=torch.Generator().manual_seed(2))
+    x = torch.randn(tokens, 16, generator=torch.Generator().manual_seed(2))
     neurons = mlp.neurons
     gate = hidden_of(
         mlp._replace(neurons=neurons._replace(w_in=neurons.first()[0], w_gate=None, b_in=neurons.first()[1])), x

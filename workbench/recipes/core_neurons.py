@@ -1,6 +1,8 @@
 """Core neurons of a model by name: what they cost, how stable they are, what they tell of meaning."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from workbench.core import ConfigError, Progress, Result, Silent, register
 from workbench.data import PackConfig, PackedText, open_text, pack
@@ -15,8 +17,10 @@ from workbench.evaluation import (
     similarity_guided,
 )
 from workbench.models import PlainModel, load_plain
+from workbench.workspace import shipped_folder
 
 from .reproduce_config import ReproduceConfig
+from .reproduce_summary import SUMMARY, Compared, summary
 
 MEASURES = ("loss", "stability", "similarity", "clusters")
 
@@ -74,6 +78,8 @@ def packed(plain: PlainModel, text: str, tokens: int, offline: bool) -> PackedTe
     return pack(open_text(text, offline=offline), plain.tokenizer, PackConfig(sequence_length=tokens))
 
 
+CHANGE, LOSS, MEANING = "core change", "loss after 256 tokens", "core similarity and meaning"
+FIXED, RANDOM = "fixed core", "random core"
 MODEL, TEXT = "smollm2-135m-instruct-q4", "wikipedia-sample"
 PAPER_NOTES = (
     "paper (CoreInfer, OPT-6.7B): 3 % of core neurons change with 8 tokens more than 256, 6 % with 64; perplexity "
@@ -85,13 +91,23 @@ PAPER_NOTES = (
 
 @register("reproduction", "coreinfer")
 def reproduce_coreinfer(folder: Path, config: ReproduceConfig, progress: Progress) -> Result:
-    """Stability, loss with a fixed core, similarity and clusters on SmolLM2, beside the paper's figures."""
+    """Stability, loss with a fixed core, similarity and clusters on SmolLM2, beside the paper's figures.
+
+    The measurements that are shipped, or (`from_scratch`) made again, about five minutes of two cores.
+    """
+    result = _coreinfer(progress) if config.from_scratch else Result.load(shipped_folder() / "coreinfer")
+    if config.from_scratch and not result.partial:
+        result.save(config.save or folder / "coreinfer")
+    return replace(result, tables={SUMMARY: _summary(result), **result.tables})
+
+
+def _coreinfer(progress: Progress) -> Result:
     plain = load_plain(MODEL, progress=progress)
     tables, notes, partial = {}, list(PAPER_NOTES), False
     for measure, title in (
-        ("stability", "core change"),
-        ("loss", "loss after 256 tokens"),
-        ("similarity", "core similarity and meaning"),
+        ("stability", CHANGE),
+        ("loss", LOSS),
+        ("similarity", MEANING),
         ("clusters", "short inputs, 16 tokens"),
     ):
         if partial := progress.cancelled():
@@ -104,8 +120,27 @@ def reproduce_coreinfer(folder: Path, config: ReproduceConfig, progress: Progres
     return Result("reproduction", tables=tables, notes=tuple(notes), seed=0, partial=partial, params=params)
 
 
+def _summary(result: Result) -> list[dict[str, Any]]:
+    """What the paper reports too."""
+    told = {"paper": "CoreInfer (Wang et al. 2024)", "differs": "SmolLM2-135M, gated SiLU; theirs OPT-6.7B, ReLU"}
+    lines = []
+    for row in result.tables.get(CHANGE, []):
+        if row["paper"] is not None:
+            what = f"core neurons that change, {row['prefix']} tokens and {row['against']}"
+            lines.append(Compared.of(row, "change", what=what, published=row["paper"], **told))
+    for row in result.tables.get(LOSS, []):
+        if (row["way"], row["share"]) in ((FIXED, 0.3), (RANDOM, 0.3)):
+            what = f"perplexity over the dense model's, {row['way']}, {row['share']:.0%} of the neurons"
+            published = "1.03 at 25 %" if row["way"] == FIXED else None
+            lines.append(Compared.of(row, "perplexity_ratio", what=what, published=published, **told))
+    for row in result.tables.get(MEANING, [])[:1]:
+        what = f"rank correlation of {row['of']} with meaning"
+        lines.append(Compared.of(row, "spearman", what=what, published=".56 (STS-B), .42 (SICK)", **told))
+    return summary(*lines)
+
+
 _SIZES = {
-    "stability": CoreStabilityConfig(sequences=24),
-    "loss": CoreLossConfig(sequences=24),
-    "clusters": CoreClustersConfig(sequences=24, training=192),
+    "stability": CoreStabilityConfig(sequences=16),
+    "loss": CoreLossConfig(sequences=6),
+    "clusters": CoreClustersConfig(sequences=6, training=48, clusters=8),
 }

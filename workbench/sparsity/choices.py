@@ -23,6 +23,9 @@ _FUNCTIONS = {
     "gelu_tanh": lambda x: functional.gelu(x, approximate="tanh"),
 }
 
+_FEW = 16
+"""Tokens from which gathering costs more than dense products."""
+
 
 @runtime_checkable
 class Choice(Protocol):
@@ -81,7 +84,7 @@ class TokenNeurons:
 
     def __init__(self, mlp: PlainMlp, density: float) -> None:
         self._neurons, self._k = mlp.neurons, core_size(len(mlp.neurons.w_in), density)
-        self._run = TokenMlp(mlp.neurons, self._k, mlp.activation)
+        self._mlp, self._run = mlp, TokenMlp(mlp.neurons, self._k, mlp.activation)
 
     @property
     def read_bytes(self) -> int:
@@ -95,7 +98,14 @@ class TokenNeurons:
         return self._neurons.w_out.nbytes
 
     def __call__(self, x: Float[Tensor, "n d"]) -> Float[Tensor, "n e"]:
-        return self._run(x)
+        return self._run(x) if len(x) <= _FEW else self._dense(x)
+
+    def _dense(self, x: Float[Tensor, "n d"]) -> Float[Tensor, "n e"]:
+        """The same from dense products: of many tokens nearly every neuron is somebody's."""
+        gate = _FUNCTIONS[self._mlp.activation](linear(x, *self._neurons.first()))
+        hidden = gate if self._neurons.w_gate is None else gate * linear(x, self._neurons.w_in, self._neurons.b_in)
+        kept = gate.abs().topk(self._k, dim=1).indices
+        return project(self._mlp, torch.zeros_like(hidden).scatter(1, kept, hidden.gather(1, kept)))
 
 
 class TokenOracle:

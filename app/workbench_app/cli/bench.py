@@ -16,7 +16,7 @@ from workbench.evaluation import (
     TrainingBenchConfig,
 )
 
-from .flags import settings
+from .flags import settings, with_lists
 from .options import JsonOption
 from .terminal import TerminalProgress, note, print_json, print_table
 
@@ -37,7 +37,7 @@ def kernels_command(
     as_json: JsonOption = False,
 ) -> None:
     """Time the sparse kernels beside the bare product (or the bytes they move) and plain PyTorch."""
-    _bench("kernels", _with(bench, operations=operations, rows=rows, features=features), as_json)
+    _bench("kernels", with_lists(bench, operations=operations, rows=rows, features=features), as_json)
 
 
 @bench_app.command("capture")
@@ -77,7 +77,7 @@ def sparsity_command(
     as_json: JsonOption = False,
 ) -> None:
     """Time generation on some of the neurons beside Hugging Face's generate, with the perplexity that it costs."""
-    _bench("sparsity", _with(bench, cores=cores, tokens=tokens), as_json)
+    _bench("sparsity", with_lists(bench, cores=cores, tokens=tokens), as_json)
 
 
 @bench_app.command("training")
@@ -86,7 +86,7 @@ def training_command(
     bench: TrainingBenchConfig, rows: RowsOption = None, features: FeaturesOption = None, as_json: JsonOption = False
 ) -> None:
     """Time whole training steps of dictionaries beside the bare encoder product and plain PyTorch."""
-    _bench("training", _with(bench, rows=rows, features=features), as_json)
+    _bench("training", with_lists(bench, rows=rows, features=features), as_json)
 
 
 @bench_app.command("masks")
@@ -94,12 +94,6 @@ def training_command(
 def masks_command(bench: MaskBenchConfig, as_json: JsonOption = False) -> None:
     """Time a step of mask training beside a plain forward and backward pass, and count its memory."""
     _bench("masks", bench, as_json)
-
-
-def _with(bench: Any, **lists: list | None) -> Any:
-    """The settings with the lists that were given as flags."""
-    given = {name: tuple(values) for name, values in lists.items() if values}
-    return type(bench).parse({**bench.model_dump(exclude_unset=True), **given})
 
 
 def _bench(name: str, bench: Any, as_json: bool) -> None:

@@ -110,6 +110,12 @@ def settings(**classes: type[Config] | Sweep) -> Callable[[Callable], Callable]:
     return decorate
 
 
+def with_lists(config: Any, **lists: list | None) -> Any:
+    """The settings with the lists that were given as flags of their own."""
+    given = {name: tuple(values) for name, values in lists.items() if values}
+    return type(config).parse({**config.model_dump(exclude_unset=True), **given})
+
+
 _FILE_HELP = "TOML file with these settings; flags win over it."
 
 

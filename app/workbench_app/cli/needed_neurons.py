@@ -6,7 +6,7 @@ import typer
 
 from workbench.evaluation import CircuitNeuronsConfig, FeatureNeuronsConfig
 
-from .flags import settings
+from .flags import settings, with_lists
 from .options import DeviceOption, JsonOption, OfflineOption, WorkspaceOption
 from .sparse_inference import sparsity_app
 from .sparsity import show
@@ -18,6 +18,9 @@ from .terminal import TerminalProgress
 def features_command(
     units: Annotated[list[str], typer.Argument(help="Addresses of features, such as transcoder:demo:mlp_in.12:1855.")],
     config: FeatureNeuronsConfig,
+    sizes: Annotated[
+        list[int] | None, typer.Option("--size", min=1, help="How many neurons are silenced; several times.")
+    ] = None,
     device: DeviceOption = "auto",
     offline: OfflineOption = False,
     workspace: WorkspaceOption = None,
@@ -30,8 +33,8 @@ def features_command(
 
     with TerminalProgress() as progress:
         result = feature_neurons_by_name(
-            Workspace(workspace), [Unit.parse(unit) for unit in units], config, device=device, offline=offline,
-            progress=progress,
+            Workspace(workspace), [Unit.parse(unit) for unit in units], with_lists(config, sizes=sizes), device=device,
+            offline=offline, progress=progress,
         )  # fmt: skip
     show(result, as_json, ("features", "curve", "neurons"))
 
@@ -41,6 +44,7 @@ def features_command(
 def circuit_command(
     graph: Annotated[str, typer.Argument(help="Name of a graph in the workspace.")],
     config: CircuitNeuronsConfig,
+    shares: Annotated[list[float] | None, typer.Option("--share", help="Shares of all neurons; several times.")] = None,
     device: DeviceOption = "auto",
     offline: OfflineOption = False,
     workspace: WorkspaceOption = None,
@@ -52,6 +56,7 @@ def circuit_command(
 
     with TerminalProgress() as progress:
         result = circuit_neurons_by_name(
-            Workspace(workspace), graph, config, device=device, offline=offline, progress=progress
-        )
+            Workspace(workspace), graph, with_lists(config, shares=shares), device=device, offline=offline,
+            progress=progress,
+        )  # fmt: skip
     show(result, as_json, ("test", "overlap", "neurons"))

@@ -6,8 +6,16 @@ from .examples import Examples as Examples
 from .geometry import geometry as geometry
 from .geometry_config import GeometryConfig as GeometryConfig
 from .heads import head_scores as head_scores
+from .in_context import (
+    Distances as Distances,
+    distance_row as distance_row,
+    distances as distances,
+    interval as interval,
+)
+from .in_context_config import InContextConfig as InContextConfig
 from .lens import Readout as Readout, logit_lens as logit_lens, readout as readout
 from .lens_comparison import compare_lenses as compare_lenses
+from .pooled_probe import PooledProbes as PooledProbes, pooled_probes as pooled_probes
 from .probe_config import ProbeConfig as ProbeConfig
 from .probing import probe_sites as probe_sites
 from .progress import NotebookProgress as NotebookProgress

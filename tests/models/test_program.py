@@ -50,8 +50,10 @@ def test_coins_give_the_chance_of_each_position():
 
 def test_a_choice_without_a_temperature_is_the_likeliest():
     choice = Choice(3, 4)
-    assert choice(None).argmax(-1).tolist() == choice.best.tolist()
-    torch.testing.assert_close(choice(0.5).sum(-1), torch.ones(3))
+    assert choice(None, 2).argmax(-1).tolist() == [choice.best.tolist()] * 2
+    sampled = choice(0.5, 2)
+    torch.testing.assert_close(sampled.sum(-1), torch.ones(2, 3))
+    assert not torch.equal(sampled[0], sampled[1])
 
 
 @pytest.mark.parametrize("seed", range(4))

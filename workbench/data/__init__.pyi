@@ -17,11 +17,12 @@ from .pack_config import PackConfig as PackConfig
 from .planted_config import BENCH_A as BENCH_A, BENCH_B as BENCH_B, PlantedConfig as PlantedConfig
 from .planted_features import PlantedFeatures as PlantedFeatures, PlantedSample as PlantedSample
 from .program_tasks import (
+    PAD as PAD,
     Sequences as Sequences,
     draw_sequences as draw_sequences,
     token_names as token_names,
 )
-from .regression import Contexts as Contexts, draw_contexts as draw_contexts
+from .regression import Contexts as Contexts, draw_contexts as draw_contexts, represent as represent
 from .regression_config import RegressionConfig as RegressionConfig
 from .task import (
     PromptPair as PromptPair,

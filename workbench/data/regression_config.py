@@ -16,3 +16,6 @@ class RegressionConfig(Config):
     weights: Literal["normal", "ones"] = Field(
         default="normal", description="w is drawn anew, or always all ones (a control: nothing to infer)"
     )
+    representation: int = Field(
+        default=0, ge=0, description="leaky-ReLU layers between x and what w is multiplied with (Guo et al. 2023)"
+    )

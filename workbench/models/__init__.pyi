@@ -37,6 +37,7 @@ from .program import ProgramTransformer as ProgramTransformer
 from .program_config import ProgramConfig as ProgramConfig
 from .program_source import (
     discretise as discretise,
+    load_source as load_source,
     program_source as program_source,
     run_source as run_source,
 )

@@ -1,7 +1,7 @@
 """A trained Transformer Program as Python: plain functions over lists that anybody can read and run."""
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -94,9 +94,14 @@ def program_source(program: ProgramTransformer, tokens: Sequence[str], classes: 
 
 def run_source(source: str, tokens: Sequence[str]) -> list[Any]:
     """What a program's source answers; for sources made here, which are run as they are."""
+    return load_source(source)(list(tokens))
+
+
+def load_source(source: str) -> Callable[[list[str]], list[Any]]:
+    """The `run` of a program's source; for sources made here, which are run as they are."""
     scope: dict[str, Any] = {}
     exec(source, scope)
-    return scope["run"](list(tokens))
+    return scope["run"]
 
 
 def _head(name: str, query: Variable, key: Variable, accepts: Tensor, close: str, call: str) -> list[str]:

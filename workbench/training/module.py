@@ -101,7 +101,9 @@ class ModuleLearner:
         """One step on the next batch."""
         config = self.config
         batch = self.draw(child(config.seed, "batch", self.step))
-        losses = self.module.loss(batch, self.step / config.steps)  # pyright: ignore[reportCallIssue]
+        with torch.random.fork_rng(devices=[]):  # what a module samples inside is the same after going on
+            torch.random.default_generator.manual_seed(child(config.seed, "noise", self.step))
+            losses = self.module.loss(batch, self.step / config.steps)  # pyright: ignore[reportCallIssue]
         losses["loss"].backward()
         for group in self.optimiser.param_groups:
             group["lr"] = config.lr * lr_factor(self.step, config.steps, config.warm_up, config.decay_share)

@@ -37,6 +37,8 @@ provide(
     "workbench.recipes.reproduce_bigram",
     "workbench.recipes.core_neurons",
     "workbench.recipes.reproduce_lazy_neuron",
+    "workbench.recipes.reproduce_in_context",
+    "workbench.recipes.reproduce_programs",
     "workbench.recipes.reproduce_crate",
     "workbench.recipes.reproduce_sparsity",
 )

@@ -19,7 +19,6 @@ KEYS = {
     "layer": "pr_l",
     "head": "pr_h",
     "unit": "u",
-    "other_unit": "u2",
     "view": "v",
     "mask": "bg_mask",
     "probe": "pb",
@@ -31,7 +30,7 @@ PROMPTS = {"prompt": ("q", "p"), "other": ("q2", "p2")}
 PAGES = {
     "home": ("model",),
     "prompt": ("model", "dictionary", "prompt", "bos", "position", "layer", "head", "other", "other_model"),
-    "features": ("model", "dictionary", "unit", "other_unit", "prompt", "bos", "position", "view"),
+    "features": ("model", "dictionary", "unit", "prompt", "bos", "position", "view"),
     "codebooks": ("model", "dictionary", "unit", "prompt", "bos", "position", "view"),
     "circuits": ("model", "dictionary", "graph", "node", "view"),
     "bigrams": ("model", "mask"),
@@ -51,7 +50,7 @@ class Focus:
         bos: put the BOS token in front; None follows the model's policy.
         graph: content hash (its start) or name of a graph; node: id of the selected node.
         other, other_model: what the prompt is compared with, "" while that is being typed; None: nothing.
-        unit, other_unit: a `core.Unit` as text, and the one beside it.
+        unit: a `core.Unit` as text.
         view: id of a saved layout; mask, probe, run, report: names in the workspace.
     """
 
@@ -67,7 +66,6 @@ class Focus:
     graph: str | None = None
     node: str | None = None
     unit: str | None = None
-    other_unit: str | None = None
     view: str | None = None
     mask: str | None = None
     probe: str | None = None

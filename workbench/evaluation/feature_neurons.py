@@ -187,7 +187,7 @@ def _curve(
     examples: Examples, orders: dict[str, Int[Tensor, " m"]], config: FeatureNeuronsConfig
 ) -> list[dict[str, Any]]:
     whole = examples.activation()
-    rows = [{"silenced": "", "neurons": 0, "activation": whole, "left": 1.0}]
+    rows = [{"silenced": "nothing", "neurons": 0, "activation": whole, "left": 1.0}]
     for name, ranked in orders.items():
         for size in config.sizes:
             if size <= len(ranked):

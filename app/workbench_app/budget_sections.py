@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import numpy as np
 
-from .budget import PROMPT, Bench
+from .budget_bench import PROMPT, Bench
 from .budget_clock import seconds, text, visit, wait
 from .serve import free_port
 

@@ -90,8 +90,10 @@ def test_from_scratch_to_the_table(tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_the_shipped_models_are_measured(tmp_path):
     found = reproduce(Workspace(tmp_path), "in-context")
-    depth = {row["layers"]: row for row in reversed(found.tables["depth"])}
-    assert depth[1]["predictor"] != "least squares"
-    assert (depth[4]["predictor"], depth[6]["predictor"]) == ("least squares", "least squares")
-    nearest = [row["nearest_penalty"] for row in found.tables["penalties"]]
-    assert nearest == sorted(nearest)
+    nearest = {row["layers"]: row["predictor"] for row in reversed(found.tables["depth"])}
+    assert nearest[1] == "always 0"
+    assert nearest[4].startswith("ridge")
+    noisy = sorted((row for row in found.tables["penalties"] if row["layers"] == 4), key=lambda row: row["noise"])
+    penalties = [row["nearest_penalty"] for row in noisy]
+    assert penalties == sorted(set(penalties))
+    assert all(row["spd_own_ridge"] < row["spd_least_squares"] for row in noisy if row["noise"])

@@ -14,6 +14,16 @@ EXAMPLES = {
         "a small cat went to east timor and the river",
         "the woman from west dakota was with a young horse and the capital",
     ),
+    "tiny-sentences": (
+        "When Clara and David went to the garden , David gave a book to",
+        "When Emma and Frank went to the library , Frank gave a letter to",
+        "When David and Grace went to the store , Grace was sad with the",
+    ),
+    "tiny-wikipedia": (
+        "He was born in the United",
+        "The city is located in the north of the",
+        "In 1945, the United States",
+    ),
     "": (
         "When Mary and John went to the store, John gave a drink to",
         "The capital of France is",

@@ -79,8 +79,9 @@ def test_what_the_first_visitor_reads_needs_neither_torch_nor_pandas(tmp_path):
     code = (
         "import sys\n"
         "from workbench_app import context, frame, settle, state\n"
-        "from workbench_app.panels import guide\n"
+        "from workbench_app.panels import guide, precomputed_pass\n"
         "guide.steps(state.workspace().list())\n"
+        "precomputed_pass.examples()\n"
         "print(sorted({'torch', 'pandas', 'transformers'} & set(sys.modules)))"
     )
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)

@@ -12,7 +12,7 @@ from workbench.workspace import Entry, cache_folder, folder_bytes
 from workbench_app import frame, state
 from workbench_app.focus import focus, set_focus
 from workbench_app.offers import default_model, known
-from workbench_app.panels import guide
+from workbench_app.panels import guide, precomputed_pass
 from workbench_app.wording import size
 
 MAKES = {
@@ -122,6 +122,8 @@ frame.actions("from workbench.workspace import Workspace\n\nWorkspace().list()")
 with frame.guard():
     held = state.workspace().list()
     guide.show_panel(held)
+    if not state.shelf().names():
+        precomputed_pass.show_panel()
     summary(held)
     left, right = st.columns([3, 2], gap="large")
     with left:

@@ -14,6 +14,7 @@ from .component_config import (
     FaithfulnessConfig as FaithfulnessConfig,
     PatchConfig as PatchConfig,
     PathPatchConfig as PathPatchConfig,
+    PositionPatchConfig as PositionPatchConfig,
 )
 from .components import Components as Components
 from .config import (
@@ -25,6 +26,7 @@ from .config import (
     ValidateConfig as ValidateConfig,
 )
 from .contrast import Contrast as Contrast, contrast_of as contrast_of
+from .direct_effects import direct_effects as direct_effects
 from .discrete import (
     discrete as discrete,
     discrete_from_rows as discrete_from_rows,
@@ -62,6 +64,7 @@ from .measure import Measurements as Measurements
 from .merge import merge as merge, merged_graph as merged_graph
 from .neurons import neuron_set as neuron_set
 from .patch import patch as patch
+from .patch_positions import patch_positions as patch_positions
 from .path_patch import path_patch as path_patch
 from .path_search import find_paths as find_paths
 from .paths import strongest_paths as strongest_paths

@@ -39,6 +39,18 @@ class PatchConfig(ComponentConfig):
         return self
 
 
+class PositionPatchConfig(Config):
+    """Exact patching of whole sites, one layer and position at a time."""
+
+    kinds: tuple[Literal["resid_pre", "attn_out", "mlp_out"], ...] = Field(
+        default=("resid_pre",), min_length=1, description="what is patched: the stream before a layer, or what is added"
+    )
+    direction: Literal["noising", "denoising"] = Field(
+        default="denoising", description="restore the clean output in a corrupted run, or spoil a clean run"
+    )
+    batch: int = Field(default=16, ge=1, description="positions that run together")
+
+
 class PathPatchConfig(ComponentConfig):
     """Path patching: the effect of a sender on receivers along direct paths."""
 

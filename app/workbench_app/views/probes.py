@@ -72,7 +72,7 @@ def choose(found: dict[str, Result]) -> str:
 
 def table_given() -> tuple[str, bytes | None]:
     """A built-in set, or a table that was uploaded; nothing else of this machine can be named here."""
-    built_in = st.selectbox("Labelled texts", names("labelled text"), key="pb_data")
+    built_in = st.selectbox("Labelled texts", names("labelled text"), key="pb_data", persist_state="session")
     given = st.file_uploader(
         "or a table with columns text, label and maybe group (the source of a text: no split shares one)",
         type=list(SUFFIXES), key="pb_upload", max_upload_size=MEGABYTES,
@@ -88,8 +88,8 @@ def train_now(model: str) -> Result | None:
     layers = state.shelf().get(model).shape.n_layers
     few = ",".join(f"resid_post.{layer}" for layer in sorted({0, layers // 2, layers - 1}))
     sites = st.text_input("Sites", value=few, key="pb_sites", help="`resid_post` alone means every layer.")
-    method = st.selectbox("Method", METHODS, key="pb_method")
-    texts = int(st.number_input("Texts", 20, 100_000, 200, key="pb_texts"))
+    method = st.selectbox("Method", METHODS, key="pb_method", persist_state="session")
+    texts = int(st.number_input("Texts", 20, 100_000, 200, key="pb_texts", persist_state="session"))
     config, rows = ProbeConfig(method=method), TextRowsConfig(texts=texts, pool="mean")
     place, loader = state.workspace(), state.shelf().loader
     name = f"{model}-{Path(data).stem}-{method}"

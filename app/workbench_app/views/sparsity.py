@@ -35,8 +35,8 @@ def keep(name: str, result: Result) -> Result:
 
 def profile_now(model: str) -> Result | None:
     """Settings of a profile, and the job that makes it."""
-    text = st.text_input("Text", value=default_text(model), key="sp_text")
-    tokens = int(st.number_input("Tokens", 500, 1_000_000, 20_000, step=500, key="sp_tokens"))
+    text = st.text_input("Text", value=default_text(model), key="sp_text", persist_state="session")
+    tokens = int(st.number_input("Tokens", 500, 1_000_000, 20_000, step=500, key="sp_tokens", persist_state="session"))
     config = ProfileConfig(tokens=tokens)
 
     def measure(progress: Progress) -> Result:
@@ -53,9 +53,11 @@ def profile_now(model: str) -> Result | None:
 
 def dial_now(model: str) -> Result | None:
     """Rules and shares, and the job that measures them."""
-    text = st.text_input("Text", value=default_text(model), key="sp_dial_text")
-    rules = st.multiselect("Rules", list(RULES), default=["teal", "random"], key="sp_rules")
-    shares = st.slider("Shares of silent neurons", 0.0, 0.95, (0.3, 0.7), step=0.05, key="sp_shares")
+    text = st.text_input("Text", value=default_text(model), key="sp_dial_text", persist_state="session")
+    rules = st.multiselect("Rules", list(RULES), default=["teal", "random"], key="sp_rules", persist_state="session")
+    shares = st.slider(
+        "Shares of silent neurons", 0.0, 0.95, (0.3, 0.7), step=0.05, key="sp_shares", persist_state="session"
+    )
     middle = round(sum(shares) / 2, 3)
     config = DialConfig(rules=",".join(rules or ["random"]), shares=f"{shares[0]},{middle},{shares[1]}", sequences=8)
 

@@ -24,7 +24,8 @@ def blocks() -> list[dict[str, Any]]:
     """What was added, first to last.
 
     kind (result, graph, text or environment), title, text, address, python, and `result` or `graph` where it has one;
-    `figure` (shown or not) and `table` (its name, empty for the numbers) say what of a result is shown.
+    `figure` (shown or not), `table` (its name, empty for the numbers) and `strip` (what colours its tokens, empty: no
+    tokens) say what of a result is shown.
     """
     view = state.database().view(ID)
     return [{"id": str(n), **block} for n, block in enumerate(view.state["blocks"])] if view else []
@@ -42,7 +43,9 @@ def keep(changed: list[dict[str, Any]], told: Mapping[str, str] | None = None) -
     state.database().save_view(ID, "report", {"blocks": changed, "words": dict(told or words())})
 
 
-def add(title: str, *, address: str, python: str, result: Result | None = None, graph: str = "") -> str:
+def add(
+    title: str, *, address: str, python: str, result: Result | None = None, graph: str = "", strip: str = ""
+) -> str:
     """Put one block at the end of the draft; a Result is saved into the workspace first. Returns what was added."""
     block: dict[str, Any] = {"kind": "result" if result else "graph" if graph else "text", "title": title}
     block |= {"id": uuid.uuid4().hex[:8], "address": address, "python": python}
@@ -53,6 +56,8 @@ def add(title: str, *, address: str, python: str, result: Result | None = None, 
             result.save(path)
     if graph:
         block["graph"] = graph
+    if strip:
+        block["strip"] = strip
     keep([*blocks(), block])
     return title
 
@@ -105,6 +110,7 @@ def _note(block: Mapping[str, Any], assets: dict[str, Any]) -> NoteBlock:
     shared: dict[str, Any] = {name: str(block.get(name, "")) for name in ("text", "address", "python")}
     if block["kind"] == "result":
         table, figure = str(block.get("table", "")), bool(block.get("figure", True))
+        shared["strip"] = str(block.get("strip", ""))
         return note_of_result(result_of(block), block["title"], assets, table=table, figure=figure, **shared)
     if block["kind"] == "graph":
         entry = state.find_graph(block["graph"])

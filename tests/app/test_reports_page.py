@@ -4,10 +4,10 @@ import shutil
 
 import pytest
 
-from workbench.core import Result
-from workbench.report import FORMATS, read_report
+from workbench.core import Result, Silent
+from workbench.report import FORMATS, NoteBlock, read_report
 from workbench.workspace import Workspace
-from workbench_app import draft
+from workbench_app import draft, state
 
 from .samples import fill
 from .test_pages import open_page, text_of
@@ -77,3 +77,32 @@ def test_a_damaged_report_is_one_sentence(name):
     (Workspace().path_of("reports", "report") / name).write_text("{")
     at = open_page("reports", re="report")
     assert len(at.error) == 1
+
+
+def test_tokens_of_a_prompt_come_into_the_draft_and_are_coloured_otherwise():
+    at = open_page("reports", re_list="Draft")
+    assert "Load a model first" in text_of(at)
+    state.shelf().load("planted-places", Silent())
+    at = open_page("reports", re_list="Draft")
+    at.text_area(key="re_strip_text").set_value("the man saw a dog")
+    at.button(key="re_strip_add").click().run()
+    assert not at.error
+    (block,) = draft.blocks()
+    assert block["strip"] == "surprise"
+    note = draft.report([block], draft.words()).blocks[1]
+    assert isinstance(note, NoteBlock)
+    assert note.tokens[:3] == ("<bos>", "the", " man")
+    assert len(note.values) == len(note.tokens)
+    at.run()
+    at.selectbox(key=f"re_strip_{block['id']}").set_value("entropy").run()
+    assert draft.blocks()[0]["strip"] == "entropy"
+    state.shelf().unload("planted-places")
+
+
+def test_the_strip_of_the_prompt_page_comes_into_the_draft():
+    state.shelf().load("planted-places", Silent())
+    at = open_page("prompt", m="planted-places", q="the man from north korea")
+    at.button(key="pr_tokens_to_report").click().run()
+    assert not at.error
+    assert [block["strip"] for block in draft.blocks()] == ["surprise"]
+    state.shelf().unload("planted-places")

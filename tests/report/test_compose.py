@@ -60,6 +60,20 @@ def test_what_is_left_out_of_a_table_is_counted():
     assert note.left_out == 60
 
 
+def test_a_result_with_tokens_can_be_shown_as_a_strip():
+    rows = [{"token": "a", "surprise": None}, {"token": HOSTILE, "surprise": 2.5}]
+    result = Result("token view", {"mean_surprise": 2.5}, {"tokens": rows})
+    note = note_of_result(result, "t", {}, strip="surprise")
+    assert note.tokens == ("a", HOSTILE)
+    assert note.values == (None, 2.5)
+    assert note.notes[0] == "Colour of the tokens: surprise."
+    assert note_of_result(result, "t", {}).tokens == ()
+    assert note_of_result(result, "t", {}, strip="none such").tokens == ()
+    page = report_html(compose("t", [note], {}))
+    assert "<script>alert" not in page
+    assert "(2.5)" in report_markdown(compose("t", [note], {}))
+
+
 @pytest.mark.parametrize(
     "trace",
     [

@@ -11,7 +11,7 @@ from workbench.figures import graph_svg, plot_svg
 from .blocks import Block, Cell, HeaderBlock, NoteBlock
 from .report import Asset, Report, add_picture, report_id
 
-MOST_ROWS, MOST_COLUMNS = 40, 9
+MOST_ROWS, MOST_COLUMNS, MOST_TOKENS = 40, 9, 2048
 
 
 def compose(
@@ -43,12 +43,14 @@ def compose(
 
 
 def note_of_result(
-    result: Result, title: str, assets: dict[str, Asset], *, figure: bool = True, table: str = "", **words: Any
-) -> NoteBlock:
+    result: Result, title: str, assets: dict[str, Asset], *, figure: bool = True, table: str = "", strip: str = "",
+    **words: Any,
+) -> NoteBlock:  # fmt: skip
     """A Result as a note: its figure as a picture, one table (or its numbers), what it says of itself.
 
     Args:
         table: a table's name; empty: the numbers.
+        strip: a column of the table `tokens`, whose column `token` is then shown as a strip coloured by it.
         words: further fields of the note, such as `text`, `address` and `python`.
     """
     picture = ""
@@ -59,9 +61,11 @@ def note_of_result(
     if not table and result.scalars:
         records = [{"number": name, "value": value} for name, value in result.scalars.items()]
     columns, rows = _cells(records)
+    tokens, values = _strip(result, strip) if strip else ((), ())
+    told = (f"Colour of the tokens: {strip}.",) if tokens else ()
     return NoteBlock(
         title=title, picture=picture, columns=columns, rows=rows, left_out=max(0, len(records) - len(rows)),
-        notes=result.notes, partial=result.partial, source=result.id, **words,
+        tokens=tokens, values=values, notes=(*told, *result.notes), partial=result.partial, source=result.id, **words,
     )  # fmt: skip
 
 
@@ -81,6 +85,14 @@ def note_of_graph(
 def note_of_environment(versions: Mapping[str, str]) -> NoteBlock:
     """What the numbers were made with."""
     return NoteBlock(title="Environment", columns=("what", "version"), rows=tuple(sorted(versions.items())))
+
+
+def _strip(result: Result, column: str) -> tuple[tuple[str, ...], tuple[float | None, ...]]:
+    """Tokens and their numbers, as many as a strip holds; nothing where the Result has no such column."""
+    found = [row for row in result.tables.get("tokens", ()) if "token" in row and column in row][:MOST_TOKENS]
+    cells = [_cell(row[column]) for row in found]
+    numbers = tuple(cell if isinstance(cell, float) else None for cell in cells)
+    return tuple(str(row["token"]) for row in found), numbers
 
 
 def _drawn(result: Result, title: str) -> str:

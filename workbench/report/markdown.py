@@ -73,7 +73,9 @@ def _note(block: NoteBlock, report: Report) -> list[str]:
         lines += [escaped_long(part), ""]
     lines += _picture(report, block.picture, block.title)
     if block.tokens:
-        lines += [" ".join(map(_code, block.tokens)), ""]
+        values = block.values or [None] * len(block.tokens)
+        pairs = zip(block.tokens, values, strict=True)
+        lines += [" ".join(_code(t) if v is None else f"{_code(t)} ({show(v)})" for t, v in pairs), ""]
     if block.columns:
         lines += _table(
             [escaped(name) for name in block.columns], [[_cell(cell) for cell in row] for row in block.rows]

@@ -9,7 +9,8 @@ from workbench.core import ArtifactError, WorkbenchError
 from workbench.recipes import rerun_report, slug
 from workbench.report import FORMATS, Report, read_report, report_html, write_report
 from workbench.workspace import Entry
-from workbench_app import draft, exhibit, frame, state, work
+from workbench_app import draft, exhibit, frame, state, token_view, work
+from workbench_app.analysis import MEASURES
 from workbench_app.focus import focus, set_focus
 from workbench_app.wording import size
 
@@ -123,7 +124,11 @@ def editor() -> None:
     words(told)
     adding()
     if not blocks:
-        st.info("Nothing was added yet: every page has *Add to report* at its top.", icon=":material/post_add:")
+        st.info(
+            "Nothing was added yet. *Add to report* stands at the top of a page once there is something on it: "
+            "a prompt, a unit, a circuit, a mask, a probe, a run.",
+            icon=":material/post_add:",
+        )
         return
     wrong = draft.broken(blocks)
     for why in wrong.values():
@@ -164,10 +169,28 @@ def adding() -> None:
         if st.form_submit_button("Add") and (title or text):
             draft.write("text", title, text)
             st.rerun()
+    with st.popover("Add a token view", icon=":material/format_color_text:"), frame.guard():
+        token_strip()
     st.button(
         "Add the environment", key="re_environment", icon=":material/memory:", on_click=draft.write,
         args=("environment", "Environment"), type="tertiary",
     )  # fmt: skip
+
+
+def token_strip() -> None:
+    """A prompt on a loaded model, its tokens coloured by how expected they were."""
+    loaded = list(state.shelf().names())
+    if not loaded:
+        st.caption("Load a model first: the sidebar does.")
+        return
+    with st.form("re_strip", border=False):
+        held = focus().model
+        model = st.selectbox("Model", loaded, index=loaded.index(held) if held in loaded else 0, key="re_strip_model")
+        text = st.text_area("Prompt", value=focus().prompt, max_chars=20_000, key="re_strip_text")
+        measure = st.selectbox("Colour", list(MEASURES), key="re_strip_measure")
+        if st.form_submit_button("Add", key="re_strip_add") and text:
+            token_view.add(model, state.shelf().encode(model, text, focus().bos), measure, f"Tokens of: {text[:60]}")
+            st.rerun()
 
 
 def order(blocks: list[dict], wrong: dict[str, str]) -> None:
@@ -221,9 +244,24 @@ def parts(sound: list[dict], blocks: list[dict]) -> None:
                     "Table", ["", *tables], index=["", *tables].index(held) if held in tables else 0, width=200,
                     format_func=lambda t: t or "the numbers", key=f"re_table_{block['id']}",
                 )  # fmt: skip
-                if (figure, table) != (block.get("figure", True), held):
-                    draft.keep([{**b, "figure": figure, "table": table} if b is block else b for b in blocks])
+                strip = coloured_by(block)
+                if (figure, table, strip) != (block.get("figure", True), held, block.get("strip", "")):
+                    part = {"figure": figure, "table": table, "strip": strip}
+                    draft.keep([{**b, **part} if b is block else b for b in blocks])
                     st.rerun()
+
+
+def coloured_by(block: dict) -> str:
+    """By which number the tokens of a result are coloured; empty: it has none, or they are left out."""
+    rows = draft.result_of(block).tables.get("tokens", [])
+    if not rows or "token" not in rows[0]:
+        return str(block.get("strip", ""))
+    numbers = ["", *(n for n in rows[0] if any(isinstance(row.get(n), float) for row in rows))]
+    held = block.get("strip", "")
+    return st.selectbox(
+        "Tokens by", numbers, index=numbers.index(held) if held in numbers else 0, width=160,
+        format_func=lambda n: n or "not shown", key=f"re_strip_{block['id']}",
+    )  # fmt: skip
 
 
 with frame.guard():

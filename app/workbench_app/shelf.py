@@ -119,6 +119,17 @@ class Shelf:
             result = prompt_heads(model, torch.tensor(ids))
         return result.arrays["patterns"], result
 
+    def effects(self, name: str, ids: tuple[int, ...], at: int, target: int, foil: int) -> core.Result:
+        """What every component writes into the logit difference of two tokens."""
+        import torch
+
+        from workbench.circuits import direct_effects
+
+        model = self.get(name)
+        check_length(len(ids), model.shape.n_ctx, HELD_TOKENS, "the residual stream")
+        with self.lock:
+            return direct_effects(model, torch.tensor(ids), target, foil, position=at)
+
 
 def _rows(model: Any, tokens: Any) -> LogitRows:
     from workbench_probes import readout

@@ -134,9 +134,15 @@ def attention(name: str, ids: tuple[int, ...]) -> tuple[np.ndarray, core.Result]
     return shelf().attention(name, ids)
 
 
+@st.cache_resource(max_entries=8, show_spinner="Splitting the prediction …")
+def effects(name: str, ids: tuple[int, ...], at: int, target: int, foil: int) -> core.Result:
+    """What writes one token rather than another at a position of a prompt."""
+    return shelf().effects(name, ids, at, target, foil)
+
+
 def forget_passes() -> None:
     """Let go of what was computed on prompts; models and jobs stay."""
-    for cached in (prompt_pass, reading, lens, attention):
+    for cached in (prompt_pass, reading, lens, attention, effects):
         cached.clear()
 
 

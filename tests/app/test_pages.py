@@ -158,7 +158,7 @@ def test_a_model_that_cannot_be_loaded_is_one_sentence():
 def test_a_link_opens_a_prompt_at_a_position(loaded):
     at = open_page("prompt", m=loaded, q=PROMPT, t="5")
     assert at.session_state["focus"] == Focus(model=loaded, prompt=PROMPT, position=5)
-    assert [tab.label for tab in at.tabs] == ["Next token", "Logit lens", "Attention", "Features"]
+    assert [tab.label for tab in at.tabs] == ["Next token", "Logit lens", "Attention", "Residual", "Features", "Patch"]
     assert not at.error
 
 

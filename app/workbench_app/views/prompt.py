@@ -7,7 +7,16 @@ from workbench_app import components, frame, state
 from workbench_app.analysis import check_length
 from workbench_app.focus import change_focus, focus
 from workbench_app.offers import default_model, examples
-from workbench_app.panels import active_units, attention, lens, prediction, strip, versus
+from workbench_app.panels import active_units, attention, lens, patching, prediction, residual, strip, versus
+
+PANELS = {
+    "Next token": prediction,
+    "Logit lens": lens,
+    "Attention": attention,
+    "Residual": residual,
+    "Features": active_units,
+}
+PATCH = "Patch"
 
 
 def as_python(model: str) -> str:
@@ -122,12 +131,24 @@ def explore(model: str) -> None:
             versus.show_panel(sides(model, ids), at)
             return
         strip.show_panel(model, ids, at)
-        names = ["Next token", "Logit lens", "Attention", "Features"]
-        tabs = st.tabs(names, key="pr_tab", on_change="rerun", bind="query-params")
-        for tab, panel in zip(tabs, (prediction, lens, attention, active_units), strict=True):
+        tabs = st.tabs([*PANELS, PATCH], key="pr_tab", on_change="rerun", bind="query-params")
+        for tab, panel in zip(tabs, PANELS.values(), strict=False):
             if tab.open:
                 with tab, frame.guard():
                     panel.show_panel(model, ids, at)
+    if patch_is_open() != st.session_state["pr_patch_open"]:
+        st.rerun()
+
+
+def patch_is_open() -> bool:
+    return st.session_state.get("pr_tab") == PATCH and not focus().other
+
+
+def patch_tab(model: str) -> None:
+    """The open tab's body, below the fragment: it starts a job."""
+    with frame.guard():
+        ids = state.shelf().encode(model, focus().prompt, bos_in_force(model))
+        patching.show_panel(model, ids, bos_in_force(model))
 
 
 def sides(model: str, ids: tuple[int, ...]) -> versus.Sides:
@@ -144,14 +165,16 @@ def sides(model: str, ids: tuple[int, ...]) -> versus.Sides:
 
 
 def current() -> Result | None:
-    """What `Add to report` takes: the comparison, or the logit lens of the prompt."""
+    """What `Add to report` takes: the comparison, what writes the prediction, or the logit lens of the prompt."""
     model = focus().model or default_model()
     if not focus().prompt or model not in state.shelf().names():
         return None
     ids = state.shelf().encode(model, focus().prompt, bos_in_force(model))
+    at = len(ids) - 1 if focus().position is None else min(focus().position or 0, len(ids) - 1)
     if focus().other:
-        at = len(ids) - 1 if focus().position is None else min(focus().position or 0, len(ids) - 1)
         return versus.as_result(sides(model, ids), at)
+    if st.session_state.get("pr_tab") == "Residual":
+        return residual.current(model, ids, at)
     return state.lens(model, ids, None)
 
 
@@ -166,6 +189,9 @@ with frame.guard():
     if model:
         box(model)
         if focus().prompt:
+            st.session_state["pr_patch_open"] = patch_is_open()
             explore(model)
+            if patch_is_open():
+                patch_tab(model)
         else:
             st.info("Type a prompt and press Ctrl+Enter, or take one of the examples.", icon=":material/keyboard:")

@@ -1,0 +1,84 @@
+"""The Residual and Patch tabs of the Prompt page, and what the page hands out."""
+
+import numpy as np
+import pytest
+
+from workbench.core import Silent
+from workbench_app import draft, state
+from workbench_app.panels import patching, token_pair
+
+from .test_pages import MODEL, PROMPT, open_page, text_of
+
+CORRUPTED = "the man from south korea saw a big dog and said the capital"
+
+
+@pytest.fixture(scope="module")
+def loaded():
+    state.shelf().load(MODEL, Silent())
+    yield MODEL
+    state.shelf().unload(MODEL)
+
+
+def test_a_pair_is_the_likeliest_token_against_what_is_expected_instead():
+    logits = np.array([0.0, 3.0, 2.0, 1.0])
+    assert token_pair.likeliest(logits) == (1, 2)
+    assert token_pair.likeliest(logits, np.array([0, 0, 0, 9.0])) == (1, 3)
+    assert token_pair.likeliest(logits, logits) == (1, 2)
+
+
+def test_the_residual_tab_splits_the_difference_of_a_pair(loaded):
+    at = open_page("prompt", m=loaded, q=PROMPT, pr_tab="Residual")
+    assert not at.error
+    assert "cap-north-korea" in text_of(at)
+    at.text_input(key="pr_foil").set_value("cap-south-korea").run()
+    assert not at.error
+    assert "'cap-north-korea' has" in text_of(at)
+    assert "logits more than 'cap-south-korea'" in text_of(at)
+    at.segmented_control(key="pr_stream").set_value("cosine").run()
+    assert not at.error
+    at.text_input(key="pr_foil").set_value("cap-north-korea").run()
+    assert "logits more than 'cap-north-korea'" not in text_of(at)
+    at.text_input(key="pr_foil").set_value("no such word").run()
+    assert len(at.error) == 1
+
+
+def test_what_is_added_to_the_report_is_what_the_tab_shows(loaded):
+    at = open_page("prompt", m=loaded, q=PROMPT, pr_tab="Residual")
+    at.button(key="add_to_report").click().run()
+    assert draft.result_of(draft.blocks()[-1]).kind == "direct_effects"
+
+
+def test_patching_asks_for_a_twin_and_refuses_what_does_not_fit(loaded):
+    at = open_page("prompt", m=loaded, q=PROMPT, pr_tab="Patch")
+    assert "Both prompts run" in text_of(at)
+    at.text_input(key="pr_corrupted").set_value(PROMPT + " and").run()
+    assert "both prompts need as many tokens" in at.error[0].value
+    at.text_input(key="pr_corrupted").set_value(PROMPT).run()
+    assert "is the prompt itself" in at.error[0].value
+
+
+@pytest.mark.parametrize("site", ["resid_pre", "heads"])
+def test_patching_runs_as_a_job_and_draws_a_map(loaded, site):
+    at = open_page("prompt", m=loaded, q=PROMPT, pr_tab="Patch", pr_corrupted=CORRUPTED)
+    at.selectbox(key="pr_patch_site").set_value(site).run()
+    next(button for button in at.button if button.label == "Patch").click().run()
+    job = next(job for job in state.jobs().jobs() if job.name == f"patching the {patching.SITES[site]}")
+    result = job.result(timeout=60)
+    at.run()
+    assert not at.error
+    assert not at.exception
+    ids, other = (state.shelf().encode(loaded, text, None) for text in (PROMPT, CORRUPTED))
+    if site == "heads":
+        values, columns = patching.heads(result)
+        assert columns[-1] == "MLP"
+    else:
+        values, columns = patching.positions(result, loaded, ids, other)
+        assert [column.replace(" ", "") for column in columns if "|" in column] == ["north|south"]
+    assert values.shape == (state.shelf().get(loaded).shape.n_layers, len(columns))
+    assert np.nanmax(values) > 0.5
+
+
+@pytest.mark.parametrize("tab", ["Residual", "Patch"])
+def test_a_comparison_has_no_such_tab_and_stands(loaded, tab):
+    at = open_page("prompt", m=loaded, q=PROMPT, q2=CORRUPTED, pr_tab=tab)
+    assert not at.error

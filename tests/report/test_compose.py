@@ -71,7 +71,7 @@ def test_a_result_with_tokens_can_be_shown_as_a_strip():
     assert note_of_result(result, "t", {}, strip="none such").tokens == ()
     page = report_html(compose("t", [note], {}))
     assert "<script>alert" not in page
-    assert "(2.5)" in report_markdown(compose("t", [note], {}))
+    assert "(2.50)" in report_markdown(compose("t", [note], {}))
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,11 @@
 
 from pydantic import Field
 
-from workbench.core import Config, ConfigError, nearest
+from workbench.core import Config
 from workbench.models import CrateConfig
 from workbench.training import ModuleConfig
+
+from .named_run import named_run
 
 
 class CrateRun(Config):
@@ -26,12 +28,5 @@ RUNS = tuple(
 
 
 def crate_run(name: str) -> CrateRun:
-    """The run of that name.
-
-    Raises:
-        ConfigError: no such run; the nearest names are offered.
-    """
-    found = next((run for run in RUNS if run.name == name), None)
-    if found is None:
-        raise ConfigError(f"unknown run {name!r}", hint=nearest(name, [run.name for run in RUNS]))
-    return found
+    """The run of that name; see `named_run`."""
+    return named_run(RUNS, name)

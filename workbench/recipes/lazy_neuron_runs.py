@@ -4,7 +4,9 @@ from typing import Literal
 
 from pydantic import Field
 
-from workbench.core import Config, ConfigError, nearest
+from workbench.core import Config
+
+from .named_run import named_run
 
 Targets = Literal["text", "random labels", "random inputs"]
 
@@ -40,12 +42,5 @@ RUNS = (
 
 
 def lazy_run(name: str) -> LazyRun:
-    """The run of that name.
-
-    Raises:
-        ConfigError: no such run; the nearest names are offered.
-    """
-    found = next((run for run in RUNS if run.name == name), None)
-    if found is None:
-        raise ConfigError(f"unknown run {name!r}", hint=nearest(name, [run.name for run in RUNS]))
-    return found
+    """The run of that name; see `named_run`."""
+    return named_run(RUNS, name)

@@ -2,8 +2,10 @@
 
 from pydantic import Field
 
-from workbench.core import Config, ConfigError, nearest
+from workbench.core import Config
 from workbench.models import ProgramConfig
+
+from .named_run import named_run
 
 
 class ProgramRun(Config):
@@ -40,12 +42,5 @@ RUNS = (
 
 
 def program_run(name: str) -> ProgramRun:
-    """The run of that name.
-
-    Raises:
-        ConfigError: no such run; the nearest names are offered.
-    """
-    found = next((run for run in RUNS if run.name == name), None)
-    if found is None:
-        raise ConfigError(f"unknown run {name!r}", hint=nearest(name, [run.name for run in RUNS]))
-    return found
+    """The run of that name; see `named_run`."""
+    return named_run(RUNS, name)

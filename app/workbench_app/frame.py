@@ -19,7 +19,7 @@ from workbench.figures import legible
 from workbench.workspace import Job
 
 from . import state
-from .focus import focus, set_focus, to_query
+from .focus import Focus, focus, set_focus, to_query
 from .offers import default_model, known
 
 logger = logging.getLogger(__name__)
@@ -121,10 +121,12 @@ def missing(title: str, why: str, *commands: str, looked_in: object = "") -> Non
             st.caption(plain(f"Looked in {looked_in}."))
 
 
-def link() -> str:
-    """The address of what is on the page."""
+def link(page: str = "", shown: Focus | None = None) -> str:
+    """The address of what is on the page, or of something else on another page."""
     base = (st.context.url or "").split("?")[0]
-    query = urlencode(to_query(focus(), st.session_state.get("page", "home")))
+    if page:
+        base = f"{base.rpartition('/')[0]}/{page}"
+    query = urlencode(to_query(shown or focus(), page or st.session_state.get("page", "home")))
     return f"{base}?{query}" if query else base
 
 

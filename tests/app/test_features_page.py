@@ -4,7 +4,7 @@ import pytest
 
 from workbench.core import ModelRef, Silent, Unit
 from workbench.workspace import Workspace
-from workbench_app import draft, state
+from workbench_app import draft, pinned, state
 
 from .test_pages import open_page, text_of
 from .units import MODEL, fill_units
@@ -188,6 +188,34 @@ def test_the_drawer_shows_a_unit_and_leads_to_its_page(filled):
     assert filled in text_of(at)
     assert at.session_state["focus"].unit == filled
     assert [link.label for link in at.get("page_link")] == ["Open page"]
+
+
+def test_the_drawer_pins_steers_and_reports(filled):
+    at = open_page("prompt", m=MODEL, q="the man from north korea", t="3", pr_tab="Features")
+    for key in ("peek_pin", "peek_steer", "peek_report"):
+        at.session_state["peek"] = filled
+        at.run()
+        at.button(key=key).click().run()
+        assert not at.exception
+        assert not at.error
+    assert [str(unit) for unit in pinned.units()] == [filled]
+    assert at.session_state["st_added"] == [filled]
+    (block,) = draft.blocks()
+    assert block["title"] == f"Unit {filled}"
+    assert "/features?" in block["address"]
+    other = UNIT if filled != UNIT else UNIT[:-1] + "1"
+    at = open_page("features", m=MODEL, d="mine", u=other)
+    at.session_state["st_added"] = [filled]
+    at.session_state["ft_tab"] = "Steer"
+    at.run()
+    assert not at.error
+    assert [edit.unit for edit in at.session_state["st_edits"]] == [other, filled]
+    at.button(key=f"pin_open_{filled}").click().run()
+    assert at.session_state["focus"].unit == filled
+    assert [edit.unit for edit in at.session_state["st_edits"]] == [filled]
+    at.button(key=f"pin_drop_{filled}").click().run()
+    assert pinned.units() == []
+    assert not at.error
 
 
 def test_without_dictionaries_the_prompt_page_says_so():

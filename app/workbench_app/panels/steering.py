@@ -110,11 +110,26 @@ def kept(first: SteeringEdit | None) -> list[SteeringEdit]:
     asked = (first.unit or first.name) if first else ""
     if "st_edits" not in st.session_state or (asked and st.session_state.get("st_for") != asked):
         _adopt([first] if first else [], first)
+        st.session_state["st_taken"] = []
+    _take_added()
     return st.session_state["st_edits"]
 
 
+def _take_added() -> None:
+    """What the drawer added joins the list once, with the rows as they were edited meanwhile."""
+    edits, taken = st.session_state.get("st_made") or [], st.session_state.setdefault("st_taken", [])
+    edits = edits or st.session_state["st_edits"]
+    new = [text for text in st.session_state.get("st_added", []) if text not in taken]
+    taken.extend(new)
+    listed = {edit.unit for edit in edits}
+    fresh = [SteeringEdit(unit=text) for text in new if text not in listed]
+    if fresh:
+        st.session_state["st_edits"] = [*edits, *fresh][:MOST]
+        st.session_state["st_version"] += 1
+
+
 def _adopt(edits: list[SteeringEdit], first: SteeringEdit | None) -> None:
-    st.session_state["st_edits"] = edits
+    st.session_state["st_edits"] = st.session_state["st_made"] = edits
     st.session_state["st_for"] = (first.unit or first.name) if first else ""
     st.session_state["st_version"] = st.session_state.get("st_version", 0) + 1
 
@@ -148,6 +163,7 @@ def table_of_edits(edits: list[SteeringEdit], first: SteeringEdit | None) -> lis
             made.append(_edit(row, named))
         except ConfigError as error:
             st.warning(frame.plain(str(error)), icon=":material/warning:")
+    st.session_state["st_made"] = made
     return made
 
 

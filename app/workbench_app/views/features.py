@@ -8,7 +8,7 @@ from workbench.recipes import NEURONS, SCANNED_NEURONS, scan_name
 from workbench_app import benches, frame, state, work
 from workbench_app.focus import focus
 from workbench_app.offers import default_model, default_text, packed_text
-from workbench_app.panels import unit_browser, unit_card
+from workbench_app.panels import pins, unit_browser, unit_card
 
 
 def as_python(model: str, name: str | None) -> str:
@@ -101,6 +101,7 @@ with frame.guard():
         else:
             found = benches.bench(model, name)
             scan = benches.scan(found)
+            pins.show_panel()
             if scan is None:
                 not_scanned(name, found)
             with frame.guard():

@@ -75,9 +75,19 @@ def start_job(
     """Start the job of a request unless it runs already."""
     job, requests = job_of(key), _requests()
     if job is None or not job.active:
-        requests[key] = jobs().submit(name, work, command=command, uses_model=uses_model)
+        requests[key] = jobs().submit(name, work, command=command, uses_model=uses_model, page=_page())
     for old in [key for key, job in requests.items() if not job.active][:-KEPT]:
         del requests[old]
+
+
+def retry_job(job: places.Job) -> None:
+    """Start an ended job anew; the page that asked for it sees the new one."""
+    again, requests = jobs().retry(job), _requests()
+    requests.update({key: again for key, held in requests.items() if held is job})
+
+
+def _page() -> str:
+    return str(st.session_state.get("page", ""))
 
 
 @st.cache_resource(max_entries=2, show_spinner="Opening the dictionaries …")
@@ -106,7 +116,7 @@ def start_loading(name: str) -> None:
     job = loading(name)
     if job is None or not job.active:
         command = f"workbench models show {name}"
-        jobs().submit(f"load {name}", lambda progress: shelf().load(name, progress), command=command)
+        jobs().submit(f"load {name}", lambda progress: shelf().load(name, progress), command=command, page=_page())
 
 
 # Passes are large and only read, so they are kept as they are: cache_data would copy them at every look.

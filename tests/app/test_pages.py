@@ -230,3 +230,27 @@ def test_jobs_show_what_failed():
     at = open_page("jobs")
     assert "the disk is full; free some space" in at.error[0].value.replace("\\", "")
     assert "workbench capture" in text_of(at)
+
+
+def test_a_failed_job_is_retried_from_the_list_and_leads_to_its_page():
+    calls = []
+
+    def work(progress):
+        calls.append(1)
+        progress.phase("writing")
+        if len(calls) == 1:
+            raise ModelError("the disk is full")
+        return "value"
+
+    job = state.jobs().submit("capture", work, page="runs")
+    wait_for(job)
+    at = open_page("jobs")
+    assert [link.label for link in at.get("page_link")] == ["Open Runs"]
+    assert "failed: the disk is full" in at.code[-1].value
+    at.button(key=f"jobs_retry_{job.id}").click().run()
+    assert not at.exception
+    again = state.jobs().jobs()[0]
+    assert again.result(timeout=60) == "value"
+    assert again is not job
+    at.run()
+    assert [button.key for button in at.button if str(button.key).startswith("jobs_retry")] == [f"jobs_retry_{job.id}"]

@@ -1,3 +1,4 @@
+import logging
 import threading
 
 import pytest
@@ -59,3 +60,25 @@ def test_a_failure_becomes_one_sentence():
     with pytest.raises(WorkbenchError, match="type some text"):
         job.result(timeout=5)
     assert job.state == "failed"
+
+
+def test_a_failed_job_can_be_started_anew_and_both_tell_what_they_did():
+    attempts = []
+
+    def work(progress):
+        attempts.append(progress)
+        progress.phase("reading", 2, "files")
+        logging.getLogger("workbench.core").warning("attempt %d", len(attempts))
+        if len(attempts) == 1:
+            raise TextError("no such file")
+        return "value"
+
+    manager = JobManager()
+    job = manager.submit("read", work, command="workbench read", page="prompt")
+    with pytest.raises(WorkbenchError):
+        job.result(timeout=5)
+    again = manager.retry(job)
+    assert again.result(timeout=5) == "value"
+    assert (again.name, again.command, again.page) == ("read", "workbench read", "prompt")
+    assert [line.split(" s  ")[1] for line in job.log] == ["reading: 2 files", "attempt 1", "failed: no such file"]
+    assert [line.split(" s  ")[1] for line in again.log] == ["reading: 2 files", "attempt 2", "done"]

@@ -4,6 +4,7 @@ import logging
 import threading
 import time
 import uuid
+from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -12,6 +13,7 @@ from workbench.core import Interrupted, Progress, WorkbenchError
 
 logger = logging.getLogger(__name__)
 
+LOG_LINES = 200
 RUNNING, QUEUED, DONE, FAILED, CANCELLED = "running", "queued", "done", "failed", "cancelled"
 
 
@@ -23,12 +25,16 @@ class Job:
         fraction: share of the current phase, None when its total is unknown.
         partial_value: the latest partial result.
         error: one sentence for people, once failed.
+        page: of the app, from which it was started.
+        log: the latest lines of what it did: phases, what the library logged meanwhile, how it ended.
     """
 
-    def __init__(self, name: str, command: str = "") -> None:
+    def __init__(self, name: str, command: str = "", page: str = "") -> None:
         self.id = uuid.uuid4().hex[:12]
         self.name = name
         self.command = command
+        self.page = page
+        self.log: deque[str] = deque(maxlen=LOG_LINES)
         self.state = QUEUED
         self.phase_name = ""
         self.unit = ""
@@ -42,6 +48,7 @@ class Job:
         self._stop = threading.Event()
         self._ended = threading.Event()
         self._value: Any = None
+        self._again: tuple[Callable[[Progress], Any], bool] | None = None
 
     def __repr__(self) -> str:
         return f"Job({self.name}: {self.state})"
@@ -49,6 +56,11 @@ class Job:
     def phase(self, name: str, total: float | None = None, unit: str = "") -> None:
         self.phase_name, self.total, self.unit, self.done = name, total, unit, 0.0
         self._phase_started = time.monotonic()
+        self.note(f"{name}: {total:g} {unit}".strip() if total else name)
+
+    def note(self, text: str) -> None:
+        """Put a line into the log, with the seconds since the start."""
+        self.log.append(f"{self.seconds:8.1f} s  {text}")
 
     def advance(self, amount: float = 1) -> None:
         self.done += amount
@@ -101,6 +113,8 @@ class Job:
     def _run(self, work: Callable[[Progress], Any], turn: AbstractContextManager) -> None:
         with turn:
             self.state, self.started = RUNNING, time.monotonic()
+            listener = _OwnLines(self)
+            logging.getLogger("workbench").addHandler(listener)
             try:
                 if not self.cancelled():
                     self._value = work(self)
@@ -113,8 +127,24 @@ class Job:
                 logger.exception("job %s failed", self.name)
                 self.state, self.error = FAILED, f"{type(error).__name__}: {error}"
             finally:
+                logging.getLogger("workbench").removeHandler(listener)
                 self.finished = time.monotonic()
+                self.note(f"{self.state}: {self.error}" if self.error else self.state)
+                if self.state == DONE:
+                    self._again = None
                 self._ended.set()
+
+
+class _OwnLines(logging.Handler):
+    """Takes what the thread of one job logs, and nothing of the others."""
+
+    def __init__(self, job: Job) -> None:
+        super().__init__(logging.INFO)
+        self._job, self._thread = job, threading.get_ident()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.thread == self._thread:
+            self._job.note(record.getMessage())
 
 
 class JobManager:
@@ -124,18 +154,28 @@ class JobManager:
         self._jobs: dict[str, Job] = {}
         self._model_lock = threading.Lock()
 
-    def submit(self, name: str, work: Callable[[Progress], Any], *, command: str = "", uses_model: bool = True) -> Job:
+    def submit(
+        self, name: str, work: Callable[[Progress], Any], *, command: str = "", uses_model: bool = True, page: str = ""
+    ) -> Job:
         """Start `work(progress)` in a daemon thread.
 
         Args:
             command: the command line that does the same, shown to the user.
             uses_model: wait until no other such job runs.
+            page: of the app, from which it was started.
         """
-        job = Job(name, command)
+        job = Job(name, command, page)
+        job._again = (work, uses_model)
         self._jobs[job.id] = job
         turn = self._model_lock if uses_model else nullcontext()
         threading.Thread(target=job._run, args=(work, turn), name=f"job-{name}", daemon=True).start()
         return job
+
+    def retry(self, job: Job) -> Job:
+        """Start the work of a failed or cancelled job anew, as another job."""
+        assert job._again is not None, "the job is done"
+        work, uses_model = job._again
+        return self.submit(job.name, work, command=job.command, uses_model=uses_model, page=job.page)
 
     def jobs(self) -> list[Job]:
         """Every job since the process started, newest first."""

@@ -2,10 +2,14 @@
 
 import streamlit as st
 
+from workbench.workspace import Job
 from workbench_app import frame, state
 
+TAIL = 12  # lines of a job's log
+AGAIN = ("failed", "cancelled")
 
-def row(job) -> None:
+
+def row(job: Job) -> None:
     with st.container(border=True):
         if job.active:
             frame.show_job(job, key="jobs")
@@ -14,17 +18,33 @@ def row(job) -> None:
             st.markdown(f":{colour}-badge[{job.state}] **{frame.plain(job.name)}** · {job.seconds:.1f} s")
             if job.error:
                 st.error(frame.plain(job.error), icon=":material/error:")
-        if job.command:
-            st.caption(f"The same on the command line: `{job.command}`")
+        with st.container(horizontal=True, vertical_alignment="center"):
+            if job.state in AGAIN:
+                st.button(
+                    "Retry", key=f"jobs_retry_{job.id}", icon=":material/refresh:", on_click=state.retry_job,
+                    args=(job,),
+                )  # fmt: skip
+            if job.page:
+                label = f"Open {job.page.capitalize()}"
+                st.page_link(f"views/{job.page}.py", label=label, icon=":material/arrow_forward:")
+            if job.command:
+                st.caption(f"The same on the command line: `{job.command}`")
+        if job.log:
+            with st.expander("Log"):
+                st.code("\n".join(list(job.log)[-TAIL:]), language=None)
 
 
 frame.actions("from workbench.workspace import JobManager")
 with frame.guard():
     found = state.jobs().jobs()
+    polled = any(job.active for job in found)
 
-    @st.fragment(run_every=0.5 if any(job.active for job in found) else None)
+    @st.fragment(run_every=0.5 if polled else None)
     def listing() -> None:
-        for job in state.jobs().jobs():
+        shown = state.jobs().jobs()
+        if any(job.active for job in shown) != polled:
+            st.rerun()
+        for job in shown:
             row(job)
 
     if found:

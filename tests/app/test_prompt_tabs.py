@@ -1,5 +1,7 @@
 """The Residual and Patch tabs of the Prompt page, and what the page hands out."""
 
+from urllib.parse import parse_qsl
+
 import numpy as np
 import pytest
 
@@ -8,6 +10,7 @@ from workbench_app import draft, state
 from workbench_app.panels import patching, token_pair
 
 from .test_pages import MODEL, PROMPT, open_page, text_of
+from .units import fill_units
 
 CORRUPTED = "the man from south korea saw a big dog and said the capital"
 
@@ -82,3 +85,21 @@ def test_patching_runs_as_a_job_and_draws_a_map(loaded, site):
 def test_a_comparison_has_no_such_tab_and_stands(loaded, tab):
     at = open_page("prompt", m=loaded, q=PROMPT, q2=CORRUPTED, pr_tab=tab)
     assert not at.error
+
+
+@pytest.mark.parametrize("tab", ["Next token", "Residual"])
+def test_a_prediction_is_explained_on_the_circuits_page(loaded, tab):
+    fill_units(state.workspace().path, scanned=False)
+    at = open_page("prompt", m=loaded, q=PROMPT, pr_tab=tab, pr_foil="cap-south-korea", t="5")
+    link = next(link.proto for link in at.get("page_link") if link.proto.label == "Explain this prediction")
+    asked = dict(parse_qsl(link.query_string))
+    assert asked["ci_prompt"] == "the man from north korea"
+
+    at = open_page("circuits", **asked)
+    assert at.text_area(key="ci_new_prompt").value == "the man from north korea"
+    assert at.selectbox(key="ci_new_first").value == asked["ci_target"]
+    assert at.selectbox(key="ci_new_second").value == asked["ci_foil"]
+    assert asked["ci_foil"] == "cap-south-korea" or tab == "Next token"
+    assert not at.warning
+    assert not at.error
+    assert "ci_prompt" not in at.query_params

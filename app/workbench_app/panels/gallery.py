@@ -16,6 +16,7 @@ PER_PAGE = 12
 
 def show_panel() -> None:
     """One card a graph; without any, how to make one."""
+    tracing.answer()
     entries = state.workspace().list("graphs")
     with st.container(horizontal=True, vertical_alignment="bottom"):
         if st.button("New graph", type="primary", icon=":material/add:", key="ci_new"):

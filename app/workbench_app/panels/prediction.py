@@ -8,6 +8,8 @@ from workbench_app.analysis import largest, log_softmax, reshape
 from workbench_app.components import Bar
 from workbench_app.wording import share, show
 
+from . import explain, token_pair
+
 SHOWN = 20
 
 
@@ -42,6 +44,8 @@ def show_panel(model: str, ids: tuple[int, ...], at: int) -> None:
         possible = f"{len(rows)} most likely of {np.count_nonzero(chances):,} possible"
         title = f"After position {at} · {possible} · the others share {share(rest)}"
         components.bars("pr_bars", rows, title=title, on_pick=follow)
+    with right:
+        explain.link(model, ids, at, token_pair.named(model, token_pair.likeliest(logits)))
 
 
 def dials(logits: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ from workbench_app.components import Bar
 from workbench_app.focus import set_focus
 from workbench_app.wording import show
 
-from . import token_pair
+from . import explain, token_pair
 
 SHOWN = 20
 MAPS = {"norm": "norm of the stream", "cosine": "cosine to the last layer's stream"}
@@ -18,7 +18,8 @@ MAPS = {"norm": "norm of the stream", "cosine": "cosine to the last layer's stre
 def show_panel(model: str, ids: tuple[int, ...], at: int) -> None:
     """A token pair; by layer, by component, and the stream at every position."""
     best = token_pair.likeliest(state.prompt_pass(model, ids).logits[at])
-    result = state.effects(model, ids, at, *token_pair.choose(model, best))
+    pair = token_pair.choose(model, best)
+    result = state.effects(model, ids, at, *pair)
     target, foil = (frame.plain(repr(result.params[name])) for name in ("target", "foil"))
     st.markdown(f"After position {at}, {target} has **{show(result.scalars['difference'])}** logits more than {foil}.")
     left, right = st.columns([3, 2], gap="large")
@@ -30,6 +31,7 @@ def show_panel(model: str, ids: tuple[int, ...], at: int) -> None:
         exhibit.download(result, "pr_effects_parts", "components")
     stream(result, model, ids, at)
     exhibit.notes(result)
+    explain.link(model, ids, at, pair)
 
 
 def current(model: str, ids: tuple[int, ...], at: int) -> Result:

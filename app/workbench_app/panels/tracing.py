@@ -31,6 +31,26 @@ def sets_of(model: str) -> list[Entry]:
     ]
 
 
+ASKED = {"ci_prompt": "ci_new_prompt", "ci_target": "ci_new_first", "ci_foil": "ci_new_second"}
+"""Keys of an address that fills in the dialog -> keys of its boxes."""
+
+
+def as_query(prompt: str, target: str, foil: str) -> dict[str, str]:
+    """The part of an address that opens the dialog filled in."""
+    return dict(zip(ASKED, (prompt, target, foil), strict=True))
+
+
+def answer() -> None:
+    """Open the dialog if the address asks for it, once."""
+    asked = {box: st.query_params[key] for key, box in ASKED.items() if key in st.query_params}
+    for key in ASKED:
+        st.query_params.pop(key, None)
+    if asked:
+        st.session_state.pop("ci_new_ids", None)
+        st.session_state.update(asked)
+        dialog()
+
+
 @st.dialog("New graph", width="large")
 def dialog() -> None:
     """Everything that a trace needs; it runs as a job, so the dialog can be closed."""
@@ -49,7 +69,8 @@ def _form() -> None:
             looked_in=state.workspace().folder("dictionaries"),
         )  # fmt: skip
         return
-    prompt = st.text_area("Prompt", value=focus().prompt or examples(model)[0], key="ci_new_prompt", max_chars=20_000)
+    st.session_state.setdefault("ci_new_prompt", focus().prompt or examples(model)[0])
+    prompt = st.text_area("Prompt", key="ci_new_prompt", max_chars=20_000)
     loaded = model in state.shelf().names()
     ids: tuple[int, ...] = ()
     target = foil = None
@@ -90,16 +111,19 @@ def _target(model: str, ids: tuple[int, ...]) -> tuple[str | None, str | None]:
     def told(text: str) -> str:
         return f"{text!r} p = {show(chances[text])}" if text in chances else repr(text)
 
+    boxes = ("ci_new_first", "ci_new_second")
+    if st.session_state.get("ci_new_ids", ids) != ids:  # another prompt: what was chosen for the last one is void
+        for key in boxes:
+            st.session_state.pop(key, None)
+    st.session_state["ci_new_ids"] = ids
+    asked = [st.session_state.get(key) for key in boxes]
+    options = list(dict.fromkeys([*chances, *filter(None, asked)]))
     left, right = st.columns(2)
-    first = left.selectbox(
-        "Token", list(chances), format_func=told, key="ci_new_first", accept_new_options=True, index=0
-    )
+    first = left.selectbox("Token", options, format_func=told, key="ci_new_first", accept_new_options=True, index=0)
     if kind == "one":
         return first, None
-    second = right.selectbox(
-        "Against", list(chances), format_func=told, key="ci_new_second", accept_new_options=True,
-        index=min(1, len(chances) - 1),
-    )  # fmt: skip
+    st.session_state.setdefault("ci_new_second", options[min(1, len(options) - 1)])
+    second = right.selectbox("Against", options, format_func=told, key="ci_new_second", accept_new_options=True)
     return first, second
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import streamlit as st
 
 from workbench_app import context, frame, settle, state
+from workbench_app.panels import shortcuts
 
 PAGES = {
     "Explore": {
@@ -93,5 +94,7 @@ with frame.guard():
     state.arrive(name)
     for draw in parts:
         draw()
+    with st.sidebar:
+        shortcuts.show_panel(name)
 waiting.empty()
 settle.settle()

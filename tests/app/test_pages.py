@@ -254,3 +254,14 @@ def test_a_failed_job_is_retried_from_the_list_and_leads_to_its_page():
     assert again is not job
     at.run()
     assert [button.key for button in at.button if str(button.key).startswith("jobs_retry")] == [f"jobs_retry_{job.id}"]
+
+
+@pytest.mark.parametrize("name", ["circuits", "runs"])
+def test_the_keys_of_a_page_are_told(name):
+    at = open_page(name)
+    at.button(key="shell_shortcuts").click().run()
+    assert not at.exception
+    text = text_of(at)
+    assert "this list" in text
+    assert text.index("undo, redo") < text.index("move along the tokens") or name == "runs"
+    assert "shortcuts" not in at.session_state

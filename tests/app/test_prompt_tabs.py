@@ -1,13 +1,16 @@
 """The Residual and Patch tabs of the Prompt page, and what the page hands out."""
 
+import io
 from urllib.parse import parse_qsl
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from workbench.core import Silent
 from workbench_app import draft, state
-from workbench_app.panels import patching, token_pair
+from workbench_app.analysis import reshape
+from workbench_app.panels import patching, prediction, sample, token_pair
 
 from .test_pages import MODEL, PROMPT, open_page, text_of
 from .units import fill_units
@@ -103,3 +106,48 @@ def test_a_prediction_is_explained_on_the_circuits_page(loaded, tab):
     assert not at.warning
     assert not at.error
     assert "ci_prompt" not in at.query_params
+
+
+def test_every_next_token_leaves_as_a_row(loaded):
+    ids = state.shelf().encode(loaded, PROMPT, None)
+    logits = state.prompt_pass(loaded, ids).logits[-1]
+    table = pd.read_csv(io.StringIO(prediction.as_csv(loaded, logits, reshape(logits, top_k=1))), keep_default_na=False)
+    assert len(table) == len(logits)
+    assert table["token"].tolist()[0] == "cap-north-korea"
+    assert sum(table["probability"].tolist()) == pytest.approx(1)
+    assert table["drawn"].tolist()[:2] == [1, 0]
+    assert open_page("prompt", m=loaded, q=PROMPT).get("download_button")
+
+
+def test_random_draws_passages_of_the_text_that_suits_the_model(loaded):
+    at = open_page("prompt", m=loaded)
+    drawn = []
+    for _ in range(2):
+        at.button(key="pr_random").click().run()
+        assert not at.error
+        drawn.append(at.session_state["focus"].prompt)
+    assert len(set(drawn)) == 2
+    assert all(text in sample.passages("synthetic-places") for text in drawn)
+
+
+def test_a_text_that_cannot_be_had_is_told(loaded, monkeypatch):
+    monkeypatch.setattr(sample, "default_text", lambda _: "no-such-text")
+    at = open_page("prompt", m=loaded, q=PROMPT)
+    at.button(key="pr_random").click().run()
+    assert "unknown text" in at.warning[0].value.replace("\\", "")
+    assert at.session_state["focus"].prompt == PROMPT
+
+
+def test_the_chat_template_goes_around_the_prompt_and_off_again(loaded, monkeypatch):
+    at = open_page("prompt", m=loaded, q="man")
+    assert "pr_chat" not in [toggle.key for toggle in at.toggle]
+    template = "{% for turn in messages %}the {{ turn.content }} and{% endfor %}"
+    monkeypatch.setattr(state.shelf().get(loaded).tokenizer.fast, "chat_template", template)
+    at.run()
+    at.toggle(key="pr_chat").set_value(True).run()
+    assert at.session_state["focus"].prompt == "the man and"
+    assert at.toggle(key="pr_chat").value
+    at.toggle(key="pr_chat").set_value(False).run()
+    assert at.session_state["focus"].prompt == "man"
+    assert not at.toggle(key="pr_chat").value
+    assert not at.error

@@ -1,6 +1,7 @@
 """What is expected after the selected position, under sampling dials, and one token followed."""
 
 import numpy as np
+import pandas as pd
 import streamlit as st
 
 from workbench_app import components, state
@@ -45,7 +46,25 @@ def show_panel(model: str, ids: tuple[int, ...], at: int) -> None:
         title = f"After position {at} · {possible} · the others share {share(rest)}"
         components.bars("pr_bars", rows, title=title, on_pick=follow)
     with right:
+        st.download_button(
+            "Next tokens (CSV)", data=lambda: as_csv(model, logits, chances), file_name=f"next_tokens_{at}.csv",
+            on_click="ignore", icon=":material/download:", key="pr_next_csv", type="tertiary",
+        )  # fmt: skip
         explain.link(model, ids, at, token_pair.named(model, token_pair.likeliest(logits)))
+
+
+def as_csv(model: str, logits: np.ndarray, chances: np.ndarray) -> str:
+    """Every token of the vocabulary, the likeliest first, with its probability under the dials as `drawn`."""
+    order, words = np.argsort(-logits, kind="stable"), state.shelf().get(model).tokenizer.strings
+    columns = {
+        "rank": np.arange(1, len(order) + 1),
+        "token_id": order,
+        "token": [words([token])[0] for token in order.tolist()],
+        "logit": logits[order],
+        "probability": np.exp(log_softmax(logits))[order],
+        "drawn": chances[order],
+    }
+    return pd.DataFrame(columns).to_csv(index=False)
 
 
 def dials(logits: np.ndarray) -> np.ndarray:

@@ -7,7 +7,18 @@ from workbench_app import components, frame, state
 from workbench_app.analysis import check_length
 from workbench_app.focus import change_focus, focus
 from workbench_app.offers import default_model, examples
-from workbench_app.panels import active_units, attention, lens, patching, prediction, residual, strip, versus
+from workbench_app.panels import (
+    active_units,
+    attention,
+    chat,
+    lens,
+    patching,
+    prediction,
+    residual,
+    sample,
+    strip,
+    versus,
+)
 
 PANELS = {
     "Next token": prediction,
@@ -69,6 +80,8 @@ def box(model: str) -> None:
             st.session_state["pr_compare"] = focus().other is not None
             st.toggle("Compare", key="pr_compare", on_change=switch_compare, help="Lay a second prompt, or the same "
                       "prompt on a second model, beside this one; everything below becomes a difference.")  # fmt: skip
+            chat.toggle(model, focus().prompt, run)
+            sample.button(model, run)
             for number, text in enumerate(examples(model)):
                 label = text if len(text) < 46 else text[:44] + "…"
                 st.button(frame.plain(label), key=f"pr_example_{number}", type="tertiary", on_click=run, args=(text,))

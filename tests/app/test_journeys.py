@@ -99,6 +99,9 @@ def test_a_circuit_goes_into_a_report_and_out_as_a_file(open_tab):
     watched = open_tab("/circuits?ci=mary-john")
     page = watched.page
     nodes_of(page)
+    with page.expect_download() as waiting:
+        page.get_by_role("button", name="PNG", exact=True).click()
+    assert waiting.value.path().read_bytes().startswith(b"\x89PNG")
     page.get_by_role("button", name="Add to report").click()
     page.get_by_text("Added to the report draft").wait_for()
     page.get_by_role("link", name="Reports").click()

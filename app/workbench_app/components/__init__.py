@@ -18,7 +18,7 @@ import numpy as np
 import streamlit as st
 from streamlit.components.v2 import component
 
-PARTS = {"agraph": ("canvas.js", "agraph_plan.js"), "attn_grid": ("canvas.js",), "heat": ("canvas.js",)}
+PARTS = {"agraph": ("canvas.js", "picture.js", "agraph_plan.js"), "attn_grid": ("canvas.js",), "heat": ("canvas.js",)}
 """What the script of a component needs beside `shared.js`."""
 
 

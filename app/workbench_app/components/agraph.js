@@ -425,6 +425,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
   part("errors").onchange = (event) => commit({ errors: event.target.checked }, false);
   part("find").oninput = paint;
   part("fit").onclick = fit;
+  part("png").onclick = () => takePicture(canvas, svg, theme(root).background, `circuit-${String(data.id).slice(0, 12)}.png`);
   part("pin").onclick = acts.p;
   part("group").onclick = gather;
   part("ungroup").onclick = scatter;
@@ -488,7 +489,7 @@ function frame(root, data) {
   bar.append(label("Errors ", errors), find,
     button("pin", "Pin", "p, or Ctrl-click"), button("group", "Group", "g"), button("ungroup", "Ungroup", "u"),
     button("undo", "↶", "Undo: Ctrl-Z"), button("redo", "↷", "Redo: Ctrl-Shift-Z"), button("mode", "Subgraph", "s: what is pinned and grouped"),
-    button("fit", "Fit", "f, or double-click"), button("full", "Full screen", "the whole screen"));
+    button("fit", "Fit", "f, or double-click"), button("png", "PNG", "this picture as a file"), button("full", "Full screen", "the whole screen"));
   const box = make("div", "box");
   box.tabIndex = 0;
   box.setAttribute("role", "application");

@@ -43,8 +43,12 @@ def toggle(model: str, prompt: str, run: Callable[[str], object]) -> None:
     """The switch; nothing without a template."""
     if around(model) is None:
         return
+
+    def changed() -> None:
+        run(switch(model, prompt))
+
     st.session_state["pr_chat"] = words_of(model, prompt) is not None
     st.toggle(
-        "Chat template", key="pr_chat", on_change=lambda: run(switch(model, prompt)), disabled=not prompt,
+        "Chat template", key="pr_chat", on_change=changed, disabled=not prompt,
         help="Put the model's chat template around the prompt: one turn of a user, and the answer begins.",
     )  # fmt: skip

@@ -29,7 +29,7 @@ def direct_effects(result: Result) -> go.Figure:
         x=layers, y=[row["accumulated"] for row in rows], name="the stream so far", mode="lines+markers",
         line={"color": NEUTRAL, "width": 1.5}, marker={"size": 4},
     )  # fmt: skip
-    return fig.update_xaxes(title="layer").update_yaxes(title="logits")
+    return fig.update_xaxes(title="layer", dtick=max(1, len(layers) // 12)).update_yaxes(title="logits")
 
 
 @register("figure", "position_patching")

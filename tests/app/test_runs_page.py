@@ -43,6 +43,14 @@ def test_an_address_of_a_run_that_is_gone_turns_amber():
     assert not at.error
 
 
+def test_what_no_run_recorded_has_no_column():
+    write("one")
+    shown = open_page("runs").dataframe[0].value
+    assert {"run", "loss", "fvu", "l0"} <= set(shown.columns)
+    assert not {"dead_share", "loss_recovered"} & set(shown.columns)
+    assert not shown.isna().any(axis=None)
+
+
 def test_numbers_that_are_none_are_a_warning_not_an_error():
     write("one")
     path = Workspace().path_of("dictionaries", "one") / "metrics.jsonl"

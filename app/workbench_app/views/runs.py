@@ -28,6 +28,7 @@ def as_python(names: list[str]) -> str:
 
 
 def overview(runs: list[RunLog]) -> pd.DataFrame:
+    """A row a run; a number that none of them recorded has no column."""
     rows = []
     for run in runs:
         last = list(run.last().values())
@@ -41,7 +42,8 @@ def overview(runs: list[RunLog]) -> pd.DataFrame:
             values = [r[name] for r in last if isinstance(r.get(name), int | float)]
             row[name] = sum(values) / len(values) if values else None
         rows.append({**row, "warnings": len(run.warnings())})
-    return pd.DataFrame(rows)
+    empty = [name for name in SHOWN[:-1] if all(row[name] is None for row in rows)]
+    return pd.DataFrame(rows).drop(columns=empty)
 
 
 def choose(runs: list[RunLog]) -> list[RunLog]:
@@ -62,7 +64,7 @@ def choose(runs: list[RunLog]) -> list[RunLog]:
 
     st.dataframe(
         table, hide_index=True, key="ru_table", on_select=picked, selection_mode="multi-row", alt="Training runs",
-        height=min(38 + 35 * len(table), 300),
+        height=min(38 + 35 * len(table), 300), placeholder="–",
         column_config={
             "trained": st.column_config.NumberColumn(help="dictionaries, or models, trained in this run"),
             **{name: st.column_config.NumberColumn(TITLES.get(name, name), format="%.4g") for name in SHOWN},
@@ -121,7 +123,7 @@ def settings(chosen: list[RunLog]) -> None:
     shown = pd.DataFrame(rows).drop(columns="differs")
     paint = "font-weight: 700; background: rgba(217,115,13,.18)"
     marked = shown.style.apply(lambda row: [paint if differs[int(str(row.name))] else ""] * len(row), axis=1)
-    st.dataframe(marked, hide_index=True, alt="Settings of the runs")
+    st.dataframe(marked, hide_index=True, alt="Settings of the runs", placeholder="–")
     for run in chosen:
         st.download_button(
             f"{frame.plain(run.name)} (TOML)", data=lambda run=run: as_toml(run.config()), on_click="ignore",
@@ -173,6 +175,6 @@ with frame.guard():
         if tabs[3].open:
             with tabs[3], frame.guard():
                 rows = [{"run": run.name, **record} for run in chosen for record in run.last().values()]
-                st.dataframe(pd.DataFrame(rows), hide_index=True, alt="Last records")
+                st.dataframe(pd.DataFrame(rows), hide_index=True, alt="Last records", placeholder="–")
                 for run in chosen:
                     st.caption(frame.plain(f"{run.name}: {where(run)}"))

@@ -19,12 +19,14 @@ def soft_masked(
 ) -> Float[Tensor, "*s"]:
     """weight * sigmoid(temperature * logits) in the weight's dtype; logits are float32.
 
-    Float32 and bfloat16 weights that lie in memory as their logits do take the native path, others the reference.
+    Float32 and bfloat16 weights take the native path, others the reference; what lies in another order than the
+    weight is copied first.
 
     Raises: KernelError for operands that do not fit one another.
     """
     _check(weight, logits)
-    if _native(backend, weight, logits):
+    if _native(backend, weight):
+        weight, logits = _aligned(weight, logits)
         out = torch.empty_like(weight)
         _run("mask_weight", (_flat(weight), _flat(logits), np.float32(temperature), _flat(out)))
         return out
@@ -51,7 +53,8 @@ def soft_mask_gradient(
     _check(weight, logits)
     if gradient.shape != weight.shape:
         raise KernelError(f"gradient: wanted the shape of weight {describe(weight)}; found {describe(gradient)}")
-    if gradient.dtype == weight.dtype and _native(backend, weight, logits, gradient):
+    if gradient.dtype == weight.dtype and _native(backend, weight):
+        weight, logits, gradient = _aligned(weight, logits, gradient)
         out = torch.empty_like(logits)
         numbers = np.float32(temperature), np.float32(penalty)
         _run("mask_gradient", (_flat(gradient), _flat(weight), _flat(logits), *numbers, _flat(out)))
@@ -68,17 +71,18 @@ def _check(weight: Tensor, logits: Tensor) -> None:
         raise KernelError(f"logits: wanted float32 like weight {describe(weight)}; found {describe(logits)}")
 
 
-def _native(backend: Backend, weight: Tensor, *others: Tensor) -> bool:
-    """Whether the operands are numbers in one and the same dense order, which native kernels go through."""
+def _native(backend: Backend, weight: Tensor) -> bool:
     if choose_backend(backend, weight, None) != "cpu" or weight.dtype not in (torch.float32, torch.bfloat16):
         return False
-    if backend == "auto" and weight.numel() <= _FEW:
-        return False
-    return weight.numel() > 0 and _dense(weight) and all(other.stride() == weight.stride() for other in others)
+    return weight.numel() > (_FEW if backend == "auto" else 0)
 
 
-def _dense(tensor: Tensor) -> bool:
-    return tensor.is_contiguous() or (tensor.ndim == 2 and tensor.T.is_contiguous())
+def _aligned(weight: Tensor, *others: Tensor) -> tuple[Tensor, ...]:
+    """The operands in one and the same dense order of memory, which native kernels go through."""
+    dense = weight.is_contiguous() or (weight.ndim == 2 and weight.T.is_contiguous())
+    if dense and all(other.stride() == weight.stride() for other in others):
+        return (weight, *others)
+    return tuple(each.contiguous() for each in (weight, *others))
 
 
 def _flat(tensor: Tensor) -> np.ndarray:

@@ -1,5 +1,6 @@
 """A served app and a browser that watches its console and its requests."""
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -49,12 +50,13 @@ def served(tmp_path_factory) -> Iterator[Server]:
     fill(folder / "workspace")
     fill_units(folder / "workspace")
     sample_graph(n_layers=40, per_cell=8).save(folder / "workspace" / "graphs" / "large")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("WORKBENCH_CACHE", str(folder / "cache"))
-        patch.setenv("WORKBENCH_OFFLINE", "1")
-        patch.setenv("OMP_NUM_THREADS", "1")
-        with running(folder / "workspace", "planted-places") as server:
-            yield server
+    with contextlib.ExitStack() as stack:
+        with pytest.MonkeyPatch.context() as patch:  # for the server alone: other tests of the session go on as before
+            patch.setenv("WORKBENCH_CACHE", str(folder / "cache"))
+            patch.setenv("WORKBENCH_OFFLINE", "1")
+            patch.setenv("OMP_NUM_THREADS", "1")
+            server = stack.enter_context(running(folder / "workspace", "planted-places"))
+        yield server
 
 
 @pytest.fixture

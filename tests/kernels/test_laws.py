@@ -27,6 +27,8 @@ from sparse_kernels import (
     remove_radial_,
     row_moments,
     row_sparse_adam_,
+    soft_mask_gradient,
+    soft_masked,
     squared_deviation,
     topk_mlp,
     unit_norm_,
@@ -88,6 +90,10 @@ OPERATIONS: dict[str, Operation] = {
     "topk_mlp": Operation(
         lambda x, up, down, gate, **how: topk_mlp(x, up, down, K, w_gate=gate, **how),
         (("n", D), (F, D), (F, D), (F, D)),
+    ),
+    "soft_masked": Operation(lambda w, m, **how: soft_masked(w, m.float(), 2.0, **how), (("n", D), ("n", D))),
+    "soft_mask_gradient": Operation(
+        lambda g, w, m, **how: soft_mask_gradient(g, w, m.float(), 2.0, 0.5, **how), (("n", D), ("n", D), ("n", D))
     ),
     "squared_deviation": Operation(squared_deviation, (("n", D),), by_row=False),
     "row_moments": Operation(row_moments, (("n", D),)),

@@ -1,7 +1,7 @@
 """What a notebook shows of a Result or a graph: self-contained HTML, no script, small, everything escaped."""
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Sized
 from typing import Any
 
 from markupsafe import Markup
@@ -77,11 +77,15 @@ def _whole(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() and abs(value) > 1 else value
 
 
+def _is_empty(value: Any) -> bool:
+    return value is None or (isinstance(value, Sized) and not isinstance(value, str) and len(value) == 0)
+
+
 def table_html(rows: Sequence[Mapping[str, Any]], caption: str = "") -> Markup:
     """The first rows and columns of a table, with a word on what was left out."""
     rows, count = [_with_strip(_with_intervals(row)) for row in rows[:MOST_ROWS]], len(rows)
-    said = [{key: value for key, value in row.items() if value not in (None, [], ())} for row in rows]
-    kept = {key for row in said for key in row} or {key for row in rows for key in row}
+    said = {key for row in rows for key, value in row.items() if not _is_empty(value)}
+    kept = said or {key for row in rows for key in row}
     columns = [key for key in dict.fromkeys(key for row in rows for key in row) if key in kept][:MOST_COLUMNS]
     head = Markup("").join(Markup("<th scope=col>{}</th>").format(legible(str(c), 40)) for c in columns)
     body = Markup("").join(

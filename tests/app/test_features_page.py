@@ -247,5 +247,5 @@ def test_the_map_stands_and_a_card_offers_its_files(filled, monkeypatch):
     acts = {}
     monkeypatch.setattr("workbench_app.components.keys", lambda key, own, fields=None: acts.update(own))
     at.run()
-    assert set(acts) == {"r", "s"}
+    assert set(acts) == {"r", "s", "?"}
     assert not at.exception

@@ -69,7 +69,7 @@ def test_a_cancelled_job_keeps_what_it_has(open_tab):
     cancel.wait_for(state="detached")
     page.get_by_role("link", name="Jobs").click()
     main.get_by_text("cancelled", exact=True).first.wait_for()
-    page.get_by_role("link", name="Sparsity").click()
+    page.get_by_test_id("stSidebarNavItems").get_by_role("link", name="Sparsity").click()
     page.wait_for_url(re.compile("/sparsity"))
     page.reload()
     main.get_by_text("cancelled before it was through").first.wait_for()  # it lies in the workspace

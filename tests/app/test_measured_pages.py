@@ -95,6 +95,6 @@ def test_a_profile_is_measured_on_the_page(loaded):  # noqa: F811
     at = open_page("sparsity", m=loaded)
     at.number_input(key="sp_tokens").set_value(500).run()
     next(button for button in at.button if button.label == "Measure").click().run()
-    job = state.jobs().jobs()[-1]
+    (job,) = (job for job in state.jobs().jobs() if job.name == f"sparsity of {loaded}")
     assert job.result(timeout=60).scalars["tokens"] > 0
     assert Workspace().list("results")[0].name == f"{loaded}-sparsity"

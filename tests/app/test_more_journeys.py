@@ -55,19 +55,30 @@ def test_every_download_of_a_graph_opens(open_tab):
     watched.check()
 
 
+def at_rest(page):
+    """Wait until the page has run and the browser has noted its address."""
+    page.wait_for_function("!document.querySelector('[data-test-script-state=running]')")
+    page.wait_for_timeout(500)
+
+
 def test_back_and_forward_lead_to_what_was_looked_at(open_tab):
     watched = open_tab(f"/prompt?m=planted-places&q={quote(PROMPT)}&t=5")
     page = watched.page
     watched.load()
+    places = page.get_by_test_id("stSidebarNavItems")
     page.get_by_text("After position 5").wait_for()
-    page.get_by_role("link", name="Circuits").click()
+    places.get_by_role("link", name="Circuits").click()
     page.get_by_test_id("stMain").get_by_role("button", name="New graph").wait_for()
-    page.get_by_role("link", name="Jobs").click()
+    at_rest(page)
+    places.get_by_role("link", name="Jobs").click()
     page.get_by_role("heading", name="Jobs", level=1).wait_for()
+    at_rest(page)
     page.go_back()
     page.get_by_test_id("stMain").get_by_role("button", name="New graph").wait_for()
+    at_rest(page)
     page.go_back()
     page.get_by_text("After position 5").wait_for()
+    at_rest(page)
     assert page.locator(".flow .token[aria-selected=true]").inner_text().endswith("korea")
     page.go_forward()
     page.get_by_test_id("stMain").get_by_role("button", name="New graph").wait_for()

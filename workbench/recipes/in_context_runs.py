@@ -2,8 +2,10 @@
 
 from pydantic import Field
 
-from workbench.core import Config, ConfigError, nearest
+from workbench.core import Config
 from workbench.data import RegressionConfig
+
+from .named_run import named_run
 
 
 class InContextRun(Config):
@@ -42,18 +44,11 @@ RUNS = (
     InContextRun(name="represented", task=RegressionConfig(representation=2), start=f"depth-{DEPTH}", steps=1500),
     InContextRun(name="pasted", layers=2, start="represented", frozen=True, steps=1000),
     InContextRun(name="pasted-random", layers=2, frozen=True, steps=1000),
-    InContextRun(name="depth-6", layers=6, steps=1000),
+    InContextRun(name="depth-6", layers=6),
 )
 """In the order in which they are trained."""
 
 
 def in_context_run(name: str) -> InContextRun:
-    """The run of that name.
-
-    Raises:
-        ConfigError: no such run; the nearest names are offered.
-    """
-    found = next((run for run in RUNS if run.name == name), None)
-    if found is None:
-        raise ConfigError(f"unknown run {name!r}", hint=nearest(name, [run.name for run in RUNS]))
-    return found
+    """The run of that name; see `named_run`."""
+    return named_run(RUNS, name)

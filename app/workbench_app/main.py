@@ -5,7 +5,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from workbench_app import context, frame, settle, state
+from workbench_app import components, context, frame, settle, state
 from workbench_app.panels import shortcuts
 
 PAGES = {
@@ -95,6 +95,7 @@ with frame.guard():
     for draw in parts:
         draw()
     with st.sidebar:
+        components.addresses()
         shortcuts.show_panel(name)
 waiting.empty()
 settle.settle()

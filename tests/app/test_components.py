@@ -196,3 +196,26 @@ def test_components_follow_the_dark_theme(open_tab):
         shades[dark] = sum(int(part) for part in re.findall(r"\d+", colour)[:3])
         watched.check()
     assert shades[False] < 200 < 500 < shades[True]
+
+
+def test_what_belongs_to_one_step_is_one_entry_of_the_history(prompt):
+    page = prompt.page
+    page.wait_for_function("history.workbench")
+    page.wait_for_timeout(1000)
+    lengths = page.evaluate(
+        """async () => {
+          const lengths = [history.length];
+          const push = (url) => { history.pushState({}, "", url); lengths.push(history.length); };
+          push("/jobs");
+          push("/jobs?m=a");
+          await new Promise((done) => setTimeout(done, 500));
+          push("/jobs?m=b");
+          await new Promise((done) => setTimeout(done, 500));
+          push("/settings");
+          await new Promise((done) => setTimeout(done, 500));
+          push("/settings?m=b");
+          return lengths.map((length) => length - lengths[0]);
+        }"""
+    )
+    assert lengths == [0, 1, 1, 2, 3, 3]
+    prompt.check()

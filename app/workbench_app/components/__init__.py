@@ -274,6 +274,11 @@ def keys(key: str, acts: Mapping[str, Callable[[], object]], fields: Mapping[str
     _mount("keys", key, {"keys": sorted(acts), "fields": fields}, picked=lambda name: acts[name]())
 
 
+def addresses() -> None:
+    """Join the entries of the browser's history that belong to one step, so that Back undoes one."""
+    _mount("addresses", "shell_addresses", None)
+
+
 def _as_class(key: str) -> str:
     """The class that Streamlit gives a widget by its key."""
     return re.sub(r"[^a-zA-Z0-9_-]", "-", key.strip())

@@ -4,6 +4,7 @@ import streamlit as st
 
 from workbench import recipes
 from workbench.core import nearest
+from workbench.figures import clip
 from workbench.workspace import Entry
 
 from . import state
@@ -139,5 +140,5 @@ def _position() -> None:
         st.session_state["chip_position_choice"] = shown
         st.selectbox(
             "Position", range(len(ids)), key="chip_position_choice", on_change=choose,
-            format_func=lambda place: f"{place}  {words[place]!r}",
+            format_func=lambda place: f"{place}  {clip(words[place], 60)!r}",
         )  # fmt: skip

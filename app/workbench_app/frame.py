@@ -8,6 +8,7 @@ from __future__ import annotations
 import hmac
 import logging
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from urllib.parse import urlencode
@@ -62,6 +63,14 @@ def plain(text: str) -> str:
     return "".join(
         f"\\{mark}" if mark in "\\`*_{}[]()<>#+-!|~$:" else mark for mark in legible(text.replace("\n", "↵"), LONGEST)
     )
+
+
+def code(text: str) -> str:
+    """Text as a code span of Markdown, whatever backticks it holds; what would hide or reorder text is spelled out."""
+    shown = legible(text.replace("\n", "↵"), LONGEST)
+    fence = "`" * (max((len(run) for run in re.findall("`+", shown)), default=0) + 1)
+    room = " " if shown.startswith("`") or shown.endswith("`") else ""
+    return f"{fence}{room}{shown}{room}{fence}"
 
 
 def title(text: str, purpose: str) -> None:

@@ -8,7 +8,7 @@ import streamlit as st
 from workbench.core import Progress
 
 from . import state
-from .frame import plain, show_job
+from .frame import code, plain, show_job
 
 
 def run(
@@ -70,7 +70,7 @@ def _watch(job: Any, key: str, preview: Callable[[Any], object] | None) -> None:
             st.rerun()
         show_job(job, key=f"watch_{key}")
         if job.command:
-            st.caption(f"The same on the command line: `{job.command}`")
+            st.caption(f"The same on the command line: {code(job.command)}")
         if preview is not None and job.partial_value is not None:
             preview(job.partial_value)
 

@@ -18,6 +18,9 @@ import numpy as np
 import streamlit as st
 from streamlit.components.v2 import component
 
+from workbench.figures import clip
+
+LONGEST = 400  # letters of a token or label that cross the wire; a vocabulary may hold one of a hundred thousand
 PARTS = {"agraph": ("canvas.js", "picture.js", "agraph_plan.js"), "attn_grid": ("canvas.js",), "heat": ("canvas.js",)}
 """What the script of a component needs beside `shared.js`."""
 
@@ -91,7 +94,7 @@ def editor(
     shown = 0 if draft == text else 400
     data = {
         "start": {"n": start["n"], "text": start["selected"]},
-        "tokens": list(tokens[:shown]),
+        "tokens": _short_ones(tokens[:shown]),
         "special": [bool(flag) for flag in special[:shown]],
         "hidden": max(0, len(tokens) - shown) if shown else 0,
         "message": message,
@@ -117,7 +120,7 @@ def tokens(
     finite = np.abs(values[np.isfinite(values)])
     data = {
         "id": id,
-        "tokens": list(texts),
+        "tokens": _short_ones(texts),
         "ids": list(ids),
         "special": list(special),
         "values": _numbers(values),
@@ -125,7 +128,7 @@ def tokens(
         "signed": bool((values[np.isfinite(values)] < 0).any()),
         "measure": measure,
         "facts": facts,
-        "tops": tops,
+        "tops": [_shown(pairs) for pairs in tops],
         "start": _start(key, selected),
     }
     _mount("tokens", key, data, picked=on_pick)
@@ -154,14 +157,20 @@ def bars(
     on_pick: Callable[[str], object] | None = None,
 ) -> None:
     """Rows of text, bar and number; signed bars grow from the middle."""
-    data: dict[str, Any] = {"rows": [vars(row) for row in rows], "title": title, "signed": signed, "empty": empty}
+    data: dict[str, Any] = {
+        "rows": [{**vars(row), "label": clip(row.label, LONGEST)} for row in rows],
+        "title": title,
+        "signed": signed,
+        "empty": empty,
+    }
     data["id"] = hashlib.sha256(json.dumps(data).encode()).hexdigest()[:12]
     _mount("bars", key, data, **({"picked": on_pick} if on_pick else {}))
 
 
 def examples(key: str, rows: Sequence[dict[str, Any]], on_pick: Callable[[int], object] | None = None) -> None:
     """Text windows: rows with tokens, values (one a token), peak (a place), activation and source; a click may act."""
-    data: dict[str, Any] = {"rows": list(rows), "clickable": on_pick is not None}
+    shown = [{**row, "tokens": _short_ones(row["tokens"])} for row in rows]
+    data: dict[str, Any] = {"rows": shown, "clickable": on_pick is not None}
     data["maximum"] = max((abs(value) for row in rows for value in row["values"]), default=1.0)
     data["id"] = hashlib.sha256(json.dumps(data).encode()).hexdigest()[:12]
     _mount("examples", key, data, **({"picked": on_pick} if on_pick else {}))
@@ -190,13 +199,13 @@ def heat(
     data = {
         "id": id,
         "values": _numbers(values.ravel()),
-        "rows": list(rows),
-        "columns": list(columns),
+        "rows": _short_ones(rows),
+        "columns": _short_ones(columns),
         "title": title,
         "low": float(low),
         "high": float(high),
-        "cells": list(cells),
-        "tips": list(tips),
+        "cells": _short_ones(cells),
+        "tips": [_shown(pairs) for pairs in tips],
         "column": column,
         "start": _start(key, list(selected) if selected else None),
     }
@@ -282,6 +291,14 @@ def addresses() -> None:
 def _as_class(key: str) -> str:
     """The class that Streamlit gives a widget by its key."""
     return re.sub(r"[^a-zA-Z0-9_-]", "-", key.strip())
+
+
+def _short_ones(texts: Sequence[str]) -> list[str]:
+    return [clip(text, LONGEST) for text in texts]
+
+
+def _shown(pairs: Sequence[tuple[str, float]]) -> list[tuple[str, float]]:
+    return [(clip(text, LONGEST), value) for text, value in pairs]
 
 
 def _numbers(values: np.ndarray) -> list[float | None]:

@@ -2,12 +2,13 @@
 
 import streamlit as st
 
+from workbench.figures import clip
 from workbench_app import frame, state
 from workbench_app.focus import focus
 
 from . import tracing
 
-LONGEST = 2000  # letters of a prompt that an address carries
+LONGEST = 2000  # letters of a prompt and two tokens that an address carries
 
 
 def link(model: str, ids: tuple[int, ...], at: int, pair: tuple[int, int]) -> None:
@@ -15,10 +16,12 @@ def link(model: str, ids: tuple[int, ...], at: int, pair: tuple[int, int]) -> No
     words = state.shelf().get(model).tokenizer.strings
     target, foil = words(pair[:1])[0], words(pair[1:])[0]
     prompt = prompt_to(model, ids, at)
+    asked = {"m": model, **tracing.as_query(prompt, target, foil)}
+    long = sum(map(len, asked.values())) > LONGEST
     st.page_link(
-        "views/circuits.py", label="Explain this prediction", icon=":material/hub:", disabled=len(prompt) > LONGEST,
-        query_params={"m": model, **tracing.as_query(prompt, target, foil)},
-        help=frame.plain(f"Trace a graph of {target!r} against {foil!r} on the Circuits page."),
+        "views/circuits.py", label="Explain this prediction", icon=":material/hub:", disabled=long,
+        query_params={} if long else asked,
+        help=frame.plain(f"Trace a graph of {clip(target, 80)!r} against {clip(foil, 80)!r} on the Circuits page."),
     )  # fmt: skip
 
 

@@ -28,7 +28,7 @@ def row(job: Job) -> None:
                 label = f"Open {job.page.capitalize()}"
                 st.page_link(f"views/{job.page}.py", label=label, icon=":material/arrow_forward:")
             if job.command:
-                st.caption(f"The same on the command line: `{job.command}`")
+                st.caption(f"The same on the command line: {frame.code(job.command)}")
         if job.log:
             with st.expander("Log"):
                 st.code("\n".join(list(job.log)[-TAIL:]), language=None)

@@ -52,9 +52,12 @@ class LabelledTexts:
                 here = order[self.targets[order] == number]
                 place[here] = (np.arange(len(here)) + 0.5) / len(here)
             order = np.argsort(place, kind="stable")
-        kept = np.sort(order[:count])
-        texts = tuple(self.texts[i] for i in kept)
-        return replace(self, texts=texts, targets=self.targets[kept], group=self.group[kept])
+        return self.part(np.sort(order[:count]))
+
+    def part(self, places: Int[np.ndarray, " k"]) -> "LabelledTexts":
+        """The texts at these places."""
+        texts = tuple(self.texts[i] for i in places)
+        return replace(self, texts=texts, targets=self.targets[places], group=self.group[places])
 
     def warnings(self) -> tuple[str, ...]:
         """What a probe could profit from without having learnt anything, one sentence each."""

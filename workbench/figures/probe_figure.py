@@ -3,10 +3,11 @@
 from typing import Any
 
 import plotly.graph_objects as go
+from plotly.subplots import make_subplots
 
 from workbench.core import Result, register
 
-from .template import COLOURS, figure
+from .template import COLOURS, NAME, figure
 from .wording import plain
 
 
@@ -70,20 +71,21 @@ def _close_together(rows: list[dict[str, Any]], apart: float = 0.04) -> list[tup
 
 @register("figure", "probe steering")
 def probe_steering(result: Result) -> go.Figure:
-    """KL from the unsteered model against strength, the probe's directions and random ones."""
+    """What steering by a probe buys (left) and costs (right) against strength; random directions are dotted."""
     rows = result.tables.get("steering", [])
-    fig = figure()
-    for number, kind in enumerate(dict.fromkeys((row["direction"], row["towards"]) for row in rows)):
-        mine = sorted((row for row in rows if (row["direction"], row["towards"]) == kind), key=lambda r: r["strength"])
-        fig.add_scatter(
-            x=[row["strength"] for row in mine],
-            y=[row["kl"] for row in mine],
-            mode="lines+markers",
-            name=plain(kind[1] or kind[0]),
-            line={"color": COLOURS[number % len(COLOURS)], "dash": "solid" if kind[1] else "dot"},
+    fig = make_subplots(rows=1, cols=2, subplot_titles=("preference for the class", "cost on ordinary text"))
+    fig.update_layout(template=NAME)
+    for number, (kind, towards) in enumerate(dict.fromkeys((row["direction"], row["towards"]) for row in rows)):
+        mine = sorted(
+            (row for row in rows if (row["direction"], row["towards"]) == (kind, towards)), key=lambda r: r["strength"]
         )
-    fig.update_xaxes(title="strength (standard deviations along the direction)")
-    return fig.update_yaxes(title="KL from the unsteered model (nats a token)", rangemode="tozero")
+        for column, key in ((1, "preference"), (2, "kl")):
+            band(fig, mine, [row["strength"] for row in mine], key, towards if kind == "probe" else kind, number)
+            dash = {"dash": "solid" if kind == "probe" else "dot"}
+            fig.data[-1].update(xaxis=f"x{column}", yaxis=f"y{column}", showlegend=column == 1, line=dash)
+    fig.update_xaxes(title="strength (standard deviations)")
+    fig.update_yaxes(title="preference (nats a token)", col=1)
+    return fig.update_yaxes(title="KL from the unsteered model (nats a token)", rangemode="tozero", col=2)
 
 
 @register("figure", "geometry")

@@ -79,8 +79,9 @@ from .needed_neurons import (
     feature_neurons_by_name as feature_neurons_by_name,
 )
 from .paths import paths_by_name as paths_by_name, weights_by_name as weights_by_name
-from .probe import Probed as Probed, probe_by_name as probe_by_name, side_effects as side_effects
-from .probe_config import SideEffectsConfig as SideEffectsConfig, TextRowsConfig as TextRowsConfig
+from .probe import Probed as Probed, probe_by_name as probe_by_name
+from .probe_config import ProbeSteeringConfig as ProbeSteeringConfig, TextRowsConfig as TextRowsConfig
+from .probe_steering import steer_by_probe as steer_by_probe
 from .reproduce import (
     Reproduction as Reproduction,
     list_reproductions as list_reproductions,

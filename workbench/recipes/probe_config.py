@@ -20,8 +20,8 @@ class TextRowsConfig(Config):
     seed: int = Field(default=0, ge=0, description="seed of drawing texts")
 
 
-class SideEffectsConfig(Config):
-    """What steering with a probe's direction does besides."""
+class ProbeSteeringConfig(Config):
+    """How hard a probe's direction is pushed, and on what its effects are measured."""
 
     strengths: tuple[float, ...] = Field(
         default=(-4.0, -2.0, -1.0, 1.0, 2.0, 4.0),
@@ -29,6 +29,9 @@ class SideEffectsConfig(Config):
         description="strengths, in standard deviations of the rows along the direction",
     )
     random: int = Field(default=3, ge=1, description="random directions of the same length to compare with")
+    texts: int = Field(default=64, ge=4, description="labelled texts whose likelihood is compared between classes")
+    tokens: int = Field(default=128, ge=2, description="longer texts are cut to so many tokens")
     sequences: int = Field(default=16, ge=2, description="sequences of ordinary text")
     batch_sequences: int = Field(default=8, ge=1, description="sequences in one forward pass")
-    seed: int = Field(default=0, ge=0, description="seed of the random directions")
+    bootstrap: int = Field(default=1000, ge=10, description="resamples of the labelled texts for an interval")
+    seed: int = Field(default=0, ge=0, description="seed of the random directions and of what is drawn")

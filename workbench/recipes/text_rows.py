@@ -1,12 +1,12 @@
 """One row of every site for each text, with what a probe could cheat by."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from workbench.core import Progress, Silent, Site, SiteError, position_mask
 from workbench.models import HookedModel, TokenBatch
@@ -64,15 +64,9 @@ def text_rows(
     """Read every text once. A text is cut in front of its end where it is longer than `config.tokens`."""
     config, progress = config or TextRowsConfig(), progress or Silent()
     progress.phase("read texts", total=len(texts), unit="texts")
-    special = tuple(model.tokenizer.special_ids)
-    bos = [model.tokenizer.bos_id] if model.policy.prepend_bos and model.tokenizer.bos_id is not None else []
-    own = [model.tokenizer.encode(text)[: config.tokens - len(bos)] for text in texts]
-    order = np.argsort([len(ids) for ids in own], kind="stable")
+    own = token_ids(model, texts, config.tokens)
     rows: dict[Site, list[tuple[int, Array]]] = {site: [] for site in sites}
-    for start in range(0, len(order), config.batch_texts):
-        here = order[start : start + config.batch_texts]
-        batch = _batch([[*bos, *own[i]] for i in here])
-        mask = position_mask(batch.ids, model.policy, special, batch.lengths)
+    for here, batch, mask in text_batches(model, own, config.batch_texts):
         mask[torch.arange(len(here)), batch.lengths - 1] = True  # a text of one token is read where it stands
         for site, found in model.capture(batch, sites).items():
             found = found.float().flatten(2).cpu()
@@ -87,6 +81,27 @@ def text_rows(
     if config.pool == "last":
         baselines["token read"] = _bag([ids[-1:] for ids in own], config.bag)
     return TextRows(placed, types, baselines)
+
+
+def token_ids(model: HookedModel, texts: Sequence[str], most: int) -> list[list[int]]:
+    """The tokens of each text without BOS, cut so that at most `most` are left with it."""
+    most -= len(_front(model))
+    return [model.tokenizer.encode(text)[:most] for text in texts]
+
+
+def text_batches(
+    model: HookedModel, own: Sequence[Sequence[int]], size: int
+) -> Iterator[tuple[Int[Array, " n"], TokenBatch, Bool[torch.Tensor, "n t"]]]:
+    """Texts of similar length together: which ones, their tokens (BOS by the model's policy), positions that count."""
+    special, order = tuple(model.tokenizer.special_ids), np.argsort([len(ids) for ids in own], kind="stable")
+    for start in range(0, len(order), size):
+        here = order[start : start + size]
+        batch = _batch([[*_front(model), *own[i]] for i in here])
+        yield here, batch, position_mask(batch.ids, model.policy, special, batch.lengths)
+
+
+def _front(model: HookedModel) -> list[int]:
+    return [model.tokenizer.bos_id] if model.policy.prepend_bos and model.tokenizer.bos_id is not None else []
 
 
 def _batch(rows: Sequence[Sequence[int]]) -> TokenBatch:

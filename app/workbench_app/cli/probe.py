@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from workbench.recipes import SideEffectsConfig, TextRowsConfig
+from workbench.recipes import ProbeSteeringConfig, TextRowsConfig
 from workbench_probes import ProbeConfig
 
 from .flags import settings
@@ -57,20 +57,20 @@ def probe_command(
     with TerminalProgress() as progress:
         found = probe_by_name(
             Workspace(workspace), data, sites or ["resid_post"], config, rows, name=name, model=model,
-            dictionaries=dictionaries, regression=regression, steer=SideEffectsConfig() if steer else None, text=text,
+            dictionaries=dictionaries, regression=regression, steer=ProbeSteeringConfig() if steer else None, text=text,
             device=device, dtype=dtype, offline=offline, progress=progress,
         )  # fmt: skip
     result = found.probes
     if as_json:
-        effects = {"steering": found.side_effects.to_json()} if found.side_effects else {}
-        print_json({**result.to_json(), **effects})
+        steering = {"steering": found.steering.to_json()} if found.steering else {}
+        print_json({**result.to_json(), **steering})
     else:
         print_table([_shown(row) for row in result.tables["probes"]], title=f"{data}: {result.params['metric']}")
         print_table([_shown(row) for row in result.tables["baselines"]], title="baselines")
         if result.tables.get("features"):
             print_table(result.tables["features"][:20], title="features nearest to the probes")
-        if found.side_effects:
-            print_table(found.side_effects.tables["steering"], title="side effects of steering")
+        if found.steering:
+            print_table([_shown(row) for row in found.steering.tables["steering"]], title="steering by the probe")
         for line in result.notes:
             note(line)
     if result.partial:

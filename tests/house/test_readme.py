@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from forked import forks
 
 import workbench  # noqa: F401  (names the providers of the registry)
 from workbench.core import names
@@ -15,6 +16,7 @@ README = Path(__file__).resolve().parents[2] / "README.md"
 TEXT = README.read_text()
 # Installation and the full demo run in CI and in the tests marked `real`; the app has its own browser test.
 ELSEWHERE = ("pip install", "workbench app")
+OWN_PROCESS = ("workbench doctor", "workbench train")  # nothing imported beforehand; the others run in forks
 
 
 def blocks(language: str) -> list[str]:
@@ -28,13 +30,19 @@ def commands() -> list[str]:
 
 def test_every_command_runs(tmp_path):
     """In order, in one workspace: the tour that a newcomer takes."""
-    code = "import sys; from workbench_app.cli import main; sys.argv[0] = 'workbench'; main()"
     assert len(commands()) >= 9
-    for command in commands():
-        words = shlex.split(command)
-        assert words[0] == "workbench"
-        done = subprocess.run([sys.executable, "-c", code, *words[1:]], capture_output=True, text=True, cwd=tmp_path)
-        assert done.returncode == 0, f"{command}\n{done.stderr}"
+    with forks() as fork:
+        for command in commands():
+            words = shlex.split(command)
+            assert words[0] == "workbench"
+            run = alone if command.startswith(OWN_PROCESS) else fork
+            done = run(words[1:], tmp_path)
+            assert done.returncode == 0, f"{command}\n{done.stderr}"
+
+
+def alone(words: list[str], folder: Path) -> subprocess.CompletedProcess:
+    code = "import sys; from workbench_app.cli import main; sys.argv[0] = 'workbench'; main()"
+    return subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, cwd=folder)
 
 
 def test_the_python_tour_runs(capsys):

@@ -1,6 +1,7 @@
 """A comparison is a piece of work at one shape: own and foreign ways to do it, its floor, and plain PyTorch."""
 
 import contextlib
+import gc
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -60,6 +61,21 @@ class Operands:
         return torch.randint(below, shape, generator=self._draw).to(self.device)
 
 
+@contextlib.contextmanager
+def _collecting_what_is_new() -> Iterator[None]:
+    """Every count of memory begins with a garbage collection; what was alive before need not be visited each time."""
+    if gc.get_freeze_count():  # somebody has left it out already
+        yield
+        return
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+
+
+@_collecting_what_is_new()
 def compare(
     kind: str, comparisons: Iterable[Comparison], config: BenchConfig, progress: Progress, notes: tuple[str, ...] = ()
 ) -> Result:

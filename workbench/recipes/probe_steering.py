@@ -1,14 +1,14 @@
 """Steer by a probe: whether the model then expects what the probe reads, and what else it does to ordinary text."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from workbench.core import Edit, Progress, Result, Silent, Site, generator
+from workbench.core import Edit, Interrupted, Progress, Result, Silent, Site, generator
 from workbench.data import LabelledTexts, PackedText
 from workbench.evaluation import Estimate, EvaluateConfig, difference
 from workbench.models import HookedModel, TokenBatch
@@ -19,6 +19,19 @@ from .text_rows import text_batches, token_ids
 
 Array = np.ndarray
 Batches = Sequence[tuple[TokenBatch, Bool[Tensor, "b t"]]]
+
+
+@dataclass(frozen=True)
+class Push:
+    """So many standard deviations towards a class, along the probe's direction or a random one."""
+
+    towards: str
+    direction: str
+    strength: float
+    vector: Float[Tensor, " d"]
+
+    def edit(self, site: Site, rows: Bool[Tensor, "b t"]) -> Edit:
+        return Edit(site, "add", self.vector, rows)
 
 
 def steer_by_probe(
@@ -37,45 +50,50 @@ def steer_by_probe(
     of that class lose less than the others, with a bootstrap over texts; a random direction is held against the first
     class); on ordinary text kl (nats a token from the unsteered model), loss and loss_change (nats a token),
     perplexity.
+
+    Raises:
+        Interrupted: cancelled; nothing is left to judge from a part.
     """
     config, progress = config or ProbeSteeringConfig(), progress or Silent()
-    names = probe.classes[1:] if len(probe.classes) == 2 else probe.classes or ("number",)
-    width = probe.weight.shape[1]
-    drawn = torch.randn(config.random, width, generator=generator(config.seed, "random directions"))
-    directions = [(name, "probe", probe.direction(name if probe.classes else None)) for name in names]
-    directions += [(names[0], f"random {i + 1}", row / row.norm()) for i, row in enumerate(drawn)]
-    sigma = {name: float((rows @ direction.numpy()).std()) for name, _, direction in directions[: len(names)]}
-    length = float(np.mean(list(sigma.values())))
+    pushes = _pushes(probe, rows, config, str(model.device))
     told = labelled.take(config.texts, config.seed)
     own = list(text_batches(model, token_ids(model, told.texts, config.tokens), config.batch_sequences))
-    told = told.part(np.concatenate([here for here, _, _ in own]))
-    own, ordinary = [(batch, mask) for _, batch, mask in own], list(_packed(model, text, config))
-    plain = _losses(model, own, None)
-    progress.phase("steering", total=len(directions) * len(config.strengths), unit="runs")
-    rows_out: list[dict[str, Any]] = []
-    for name, kind, direction in directions:
-        for strength in config.strengths:
-            if progress.cancelled():
-                break
-            added = strength * (sigma[name] if kind == "probe" else length)
-            edit = (probe.site, direction * added)
-            change = (_losses(model, own, edit)[0] - plain[0], plain[1])
-            moved = _preference(change, _belongs(told, name), config)
-            row = {"towards": name, "direction": kind, "strength": strength, "length": abs(added)}
-            row |= {"preference": moved.value, "preference_low": moved.low, "preference_high": moved.high}
-            rows_out.append({**row, **_side_effects(model, ordinary, edit)})
-            progress.advance()
+    ordinary = list(_packed(model, text, config))
+    progress.phase("steer", total=len(own) + len(ordinary), unit="batches")
+    told = told.part(np.concatenate([here for here, _, _ in own]))  # in the order of the batches
+    runs = Runs(model, probe.site, pushes, progress)
+    change, counts = runs.changes([(batch, mask) for _, batch, mask in own])
+    effects = runs.side_effects(ordinary)
+    table = []
+    for push, moved, effect in zip(pushes, change, effects, strict=True):
+        preference = _preference(moved, counts, _belongs(told, push.towards), config)
+        row = {"towards": push.towards, "direction": push.direction, "strength": push.strength}
+        row |= {"length": float(push.vector.norm()), "preference": preference.value}
+        table.append({**row, "preference_low": preference.low, "preference_high": preference.high, **effect})
     return Result(
         kind="probe steering",
-        tables={"steering": rows_out},
+        tables={"steering": table},
         params={**config.model_dump(mode="json"), "site": str(probe.site), "text": text.ref.id},
         notes=(
             f"{len(told)} labelled texts and {len(text)} sequences of {text.ref.id}; added at every position that "
             "counts; random directions have the mean length of the probe's.",
         ),
         seed=config.seed,
-        partial=len(rows_out) < len(directions) * len(config.strengths),
     )
+
+
+def _pushes(probe: FittedProbe, rows: Float[Array, "n d"], config: ProbeSteeringConfig, device: str) -> list[Push]:
+    names = probe.classes[1:] if len(probe.classes) == 2 else probe.classes or ("number",)
+    found = [(name, "probe", probe.direction(name if probe.classes else None)) for name in names]
+    sigmas = [float((rows @ direction.numpy()).std()) for _, _, direction in found]
+    drawn = torch.randn(config.random, rows.shape[1], generator=generator(config.seed, "random directions"))
+    found += [(names[0], f"random {i + 1}", row / row.norm()) for i, row in enumerate(drawn)]
+    sigmas += [float(np.mean(sigmas))] * config.random
+    return [
+        Push(name, kind, strength, (strength * sigma * direction).to(device))
+        for (name, kind, direction), sigma in zip(found, sigmas, strict=True)
+        for strength in config.strengths
+    ]
 
 
 def _belongs(told: LabelledTexts, name: str) -> Bool[Array, " n"]:
@@ -86,12 +104,11 @@ def _belongs(told: LabelledTexts, name: str) -> Bool[Array, " n"]:
 
 
 def _preference(
-    change: tuple[Float[Array, " n"], Float[Array, " n"]], own: Bool[Array, " n"], config: ProbeSteeringConfig
+    change: Float[Array, " n"], tokens: Float[Array, " n"], own: Bool[Array, " n"], config: ProbeSteeringConfig
 ) -> Estimate:
     """Mean change of the loss on the other texts less that on the class's own, in nats a token."""
-    total, tokens = change
     measure = EvaluateConfig(bootstrap=config.bootstrap, seed=config.seed)
-    return difference((total * ~own, tokens * ~own), (total * own, tokens * own), measure)
+    return difference((change * ~own, tokens * ~own), (change * own, tokens * own), measure)
 
 
 def _packed(
@@ -103,42 +120,54 @@ def _packed(
         yield TokenBatch(part.ids.long(), part.lengths.long()), part.mask(model.policy, special)
 
 
-def _logits(model: HookedModel, batch: TokenBatch, mask: Tensor, edit: tuple[Site, Tensor] | None) -> Tensor:
-    edits = [Edit(edit[0], "add", edit[1].to(model.device), mask)] if edit else []
-    logits = model.run(batch, edits).logits
-    assert logits is not None
-    return logits[:, :-1].float().log_softmax(-1)
+@dataclass(frozen=True)
+class Runs:
+    """A model run plainly and with every push, batch by batch."""
 
+    model: HookedModel
+    site: Site
+    pushes: Sequence[Push]
+    progress: Progress
 
-@torch.no_grad()
-def _losses(
-    model: HookedModel, batches: Batches, edit: tuple[Site, Tensor] | None
-) -> tuple[Float[Array, " n"], Float[Array, " n"]]:
-    """Of each text the sum of its next-token losses in nats, and how many there are."""
-    losses, tokens = [], []
-    for batch, mask in batches:
-        following = batch.ids[:, 1:, None].to(model.device)
-        kept = mask[:, 1:].to(model.device)
-        loss = -_logits(model, batch, mask, edit).gather(2, following)[..., 0]
-        losses.append((loss * kept).sum(1).double().cpu())
-        tokens.append(kept.sum(1).double().cpu())
-    return torch.cat(losses).numpy(), torch.cat(tokens).numpy()
+    def _logs(self, batch: TokenBatch, mask: Bool[Tensor, "b t"], push: Push | None = None) -> Tensor:
+        logits = self.model.run(batch, [push.edit(self.site, mask)] if push else []).logits
+        assert logits is not None
+        return logits[:, :-1].float().log_softmax(-1)
 
+    def _each(self, batches: Batches) -> Iterator[tuple[TokenBatch, Bool[Tensor, "b t"]]]:
+        for batch, mask in batches:
+            if self.progress.cancelled():
+                raise Interrupted("steering was cancelled", hint="the probe itself is saved")
+            yield batch, mask
+            self.progress.advance()
 
-@torch.no_grad()
-def _side_effects(model: HookedModel, batches: Batches, edit: tuple[Site, Tensor]) -> dict[str, float]:
-    totals = np.zeros(4)
-    for batch, mask in batches:
-        kept = (mask[:, :-1] & mask[:, 1:]).to(model.device)
-        before, after = (_logits(model, batch, mask, edited)[kept] for edited in (None, edit))
-        following = batch.ids[:, 1:].to(model.device)[kept][:, None]
-        kl = (before.exp() * (before - after)).sum(-1)
-        losses = [-logs.gather(1, following).sum() for logs in (before, after)]
-        totals += np.array([float(kl.sum()), *(float(loss) for loss in losses), float(kept.sum())])
-    kl, before_loss, after_loss = (totals[:3] / totals[3]).tolist()
-    return {
-        "kl": kl,
-        "loss": after_loss,
-        "loss_change": after_loss - before_loss,
-        "perplexity": float(np.exp(after_loss)),
-    }
+    @torch.no_grad()
+    def changes(self, batches: Batches) -> tuple[Float[Array, "pushes n"], Float[Array, " n"]]:
+        """Changes of each text's summed next-token loss in nats, and how many tokens of it were predicted."""
+        found, counts = [], []
+        for batch, mask in self._each(batches):
+            following, kept = batch.ids[:, 1:, None].to(self.model.device), mask[:, 1:].to(self.model.device)
+            logs = [self._logs(batch, mask, push).gather(2, following)[..., 0] for push in (None, *self.pushes)]
+            sums = -(torch.stack(logs) * kept).sum(2).double().cpu()
+            found.append(sums[1:] - sums[0])
+            counts.append(kept.sum(1).double().cpu())
+        return torch.cat(found, 1).numpy(), torch.cat(counts).numpy()
+
+    @torch.no_grad()
+    def side_effects(self, batches: Batches) -> list[dict[str, float]]:
+        """What each push does to ordinary text."""
+        totals, tokens, plain = np.zeros((len(self.pushes), 2)), 0, 0.0
+        for batch, mask in self._each(batches):
+            kept = (mask[:, :-1] & mask[:, 1:]).to(self.model.device)
+            following = batch.ids[:, 1:].to(self.model.device)[kept][:, None]
+            before = self._logs(batch, mask)[kept]
+            plain -= float(before.gather(1, following).sum())
+            tokens += int(kept.sum())
+            for total, push in zip(totals, self.pushes, strict=True):
+                after = self._logs(batch, mask, push)[kept]
+                kl = (before.exp() * (before - after)).sum()
+                total += (float(kl), -float(after.gather(1, following).sum()))
+        return [
+            {"kl": kl, "loss": loss, "loss_change": loss - plain / tokens, "perplexity": float(np.exp(loss))}
+            for kl, loss in (totals / tokens).tolist()
+        ]

@@ -9,7 +9,7 @@ import streamlit as st
 
 from workbench import core, features, recipes
 
-from . import state
+from . import comfort, state
 from .context import dictionary_entry
 from .focus import focus
 
@@ -85,7 +85,9 @@ def _scan(path: str, stamp: int, _bench: features.Bench) -> features.FeatureScan
 
 
 @st.cache_resource(max_entries=96, show_spinner="Looking at the unit …")
-def part(kind: str, unit: str, made_from: str, _bench: features.Bench, _scan: features.FeatureScan | None) -> Any:
+def part(
+    kind: str, unit: str, made_from: str, context: int, _bench: features.Bench, _scan: features.FeatureScan | None
+) -> Any:
     """One part of a unit's card, computed once: occurrences, effects, measured, similar or connections."""
     address = core.Unit.parse(unit)
     model = _bench.model
@@ -98,13 +100,15 @@ def part(kind: str, unit: str, made_from: str, _bench: features.Bench, _scan: fe
     assert _scan is not None
     if kind == "measured":
         return features.measured_effects(_bench, _scan, address)
-    return features.occurrences(_scan, address, model.tokenizer.strings, features.CardConfig(examples=10))
+    config = features.CardConfig(examples=10, context=context)
+    return features.occurrences(_scan, address, model.tokenizer.strings, config)
 
 
 def of_unit(kind: str, unit: core.Unit, found: features.Bench, scanned: features.FeatureScan | None) -> core.Result:
     """A part of a unit's card (see `part`)."""
     source = scanned.manifest.content_hash if scanned else found.model.ref.weight_hash
-    return part(kind, str(unit), f"{state.workspace().path} {found.model.ref.id} {source}", found, scanned)
+    context = comfort.chosen().context if kind == "occurrences" else 0
+    return part(kind, str(unit), f"{state.workspace().path} {found.model.ref.id} {source}", context, found, scanned)
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
@@ -146,6 +150,12 @@ def unit_map(made_from: str, member: str, _bench: features.Bench, _scan: Any) ->
 
 
 @st.cache_resource(max_entries=12, show_spinner=False)
-def map_figure(id: str, _result: core.Result) -> Any:
+def _map_figure(id: str, colours: str, _result: core.Result) -> Any:
+    from workbench.figures import recoloured
+
+    return recoloured(_result.fig(), colours)
+
+
+def map_figure(result: core.Result) -> Any:
     """The figure of a map."""
-    return _result.fig()
+    return _map_figure(result.id, comfort.chosen().colours, result)

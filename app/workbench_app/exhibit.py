@@ -7,19 +7,25 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from workbench.core import Result
-from workbench.figures import CONFIG
+from workbench.figures import CONFIG, recoloured
 
+from . import comfort
 from .frame import plain
 
 
 @st.cache_resource(max_entries=48, show_spinner=False)
-def _drawn(id: str, name: str | None, _result: Result) -> go.Figure:
-    return _result.fig(name)
+def _drawn(id: str, name: str | None, colours: str, _result: Result) -> go.Figure:
+    return recoloured(_result.fig(name), colours)
+
+
+def coloured(drawn: go.Figure) -> go.Figure:
+    """A figure in the colours of the settings."""
+    return recoloured(drawn, comfort.chosen().colours)
 
 
 def figure(result: Result, key: str, *, name: str | None = None, alt: str = "", height: int | None = None) -> None:
     """The plotly figure of a Result (by its kind, or the renderer called `name`), made once for each Result."""
-    drawn = _drawn(result.id, name, result)
+    drawn = _drawn(result.id, name, comfort.chosen().colours, result)
     if height:
         drawn = go.Figure(drawn).update_layout(height=height)
     st.plotly_chart(drawn, key=key, config=CONFIG, alt=alt or result.kind)

@@ -19,7 +19,7 @@ from workbench import core
 from workbench.figures import legible
 from workbench.workspace import Job
 
-from . import state
+from . import comfort, state
 from .focus import Focus, focus, set_focus, to_query
 from .offers import default_model, known
 
@@ -145,7 +145,7 @@ def tighten() -> None:
     st.html(
         "<style>[data-testid=stMainBlockContainer]{padding:2.6rem 2.4rem 3rem}"
         f"@media(max-width:1100px){{[data-testid=stHorizontalBlock]:has(>{outer}){{flex-wrap:wrap}}"
-        f"[data-testid=stMainBlockContainer] {outer}{{min-width:min(100%,16rem)}}}}</style>"
+        f"[data-testid=stMainBlockContainer] {outer}{{min-width:min(100%,16rem)}}}}{comfort.style()}</style>"
     )
 
 

@@ -9,11 +9,10 @@ import numpy as np
 
 from workbench import core
 
+from . import comfort
 from .analysis import HELD_TOKENS, LogitRows, Pass, check_length
 from .inside import check_model
 from .settle import unsettle
-
-HELD = 2  # models in memory at once; the one used longest ago goes first
 
 
 class Shelf:
@@ -40,10 +39,15 @@ class Shelf:
             model = load_model(name, progress=progress)
             with self.lock:
                 self._models[name] = model
-                while len(self._models) > HELD:
-                    self._models.pop(next(iter(self._models)))
-                    unsettle()
+            self.trim()
         return name
+
+    def trim(self) -> None:
+        """Let models go that are more than the settings allow, the one used longest ago first."""
+        with self.lock:
+            while len(self._models) > comfort.chosen().models:
+                self._models.pop(next(iter(self._models)))
+                unsettle()
 
     def loader(self, name: str, *, dtype: str = "float32", policy: core.MaskPolicy | None = None, **more: Any) -> Any:
         """`load_model` for verbs that load by name: hands out the model that is held, so that there is one in memory.

@@ -5,6 +5,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from . import comfort
+
 
 def size(count: float) -> str:
     """Bytes with a unit: 3 significant digits, powers of 1000."""
@@ -21,8 +23,8 @@ def share(value: float) -> str:
 
 
 def show(value: float) -> str:
-    """Three significant digits; a dash where there is no number."""
-    return f"{value:.3g}" if value is not None and math.isfinite(value) else "–"
+    """As many significant digits as the settings say, three at first; a dash where there is no number."""
+    return f"{value:.{comfort.chosen().digits}g}" if value is not None and math.isfinite(value) else "–"
 
 
 def as_toml(config: Mapping[str, Any]) -> str:

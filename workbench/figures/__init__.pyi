@@ -16,6 +16,7 @@ from .measurements import (
     singles as singles,
 )
 from .notebook import graph_html as graph_html, result_html as result_html, table_html as table_html
+from .palette import PALETTES as PALETTES, recoloured as recoloured
 from .picture import picture as picture
 from .plot_picture import plot_svg as plot_svg
 from .prompt_figure import attention as attention, logit_lens as logit_lens, next_tokens as next_tokens

@@ -48,6 +48,7 @@ from .dictionaries import (
     new_dictionaries as new_dictionaries,
     train_dictionaries as train_dictionaries,
 )
+from .diagnostics import diagnostics as diagnostics
 from .doctor import examine as examine
 from .edge_heads import heads_by_name as heads_by_name
 from .evaluation import Judgement as Judgement, judge_by_name as judge_by_name

@@ -4,6 +4,7 @@ from .fetch import WheelFile as WheelFile, fetch_wheel_file as fetch_wheel_file,
 from .jobs import Job as Job, JobManager as JobManager
 from .places import (
     cache_folder as cache_folder,
+    clear_cache as clear_cache,
     folder_bytes as folder_bytes,
     shipped_folder as shipped_folder,
     workspace_folder as workspace_folder,

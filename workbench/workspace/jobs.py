@@ -3,10 +3,12 @@
 import logging
 import threading
 import time
+import traceback
 import uuid
 from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import Any
 
 from workbench.core import Interrupted, Progress, WorkbenchError
@@ -25,6 +27,7 @@ class Job:
         fraction: share of the current phase, None when its total is unknown.
         partial_value: the latest partial result.
         error: one sentence for people, once failed.
+        trouble: what kind of error that was and where in the code, without its words.
         page: of the app, from which it was started.
         log: the latest lines of what it did: phases, what the library logged meanwhile, how it ended.
     """
@@ -42,6 +45,7 @@ class Job:
         self.done = 0.0
         self.partial_value: Any = None
         self.error = ""
+        self.trouble = ""
         self.started: float | None = None
         self.finished: float | None = None
         self._phase_started = time.monotonic()
@@ -122,10 +126,11 @@ class Job:
             except (KeyboardInterrupt, Interrupted):
                 self.state = CANCELLED
             except WorkbenchError as error:
-                self.state, self.error = FAILED, str(error)
+                self.state, self.error, self.trouble = FAILED, str(error), _place_of(error)
             except Exception as error:
                 logger.exception("job %s failed", self.name)
                 self.state, self.error = FAILED, f"{type(error).__name__}: {error}"
+                self.trouble = _place_of(error)
             finally:
                 logging.getLogger("workbench").removeHandler(listener)
                 self.finished = time.monotonic()
@@ -133,6 +138,11 @@ class Job:
                 if self.state == DONE:
                     self._again = None
                 self._ended.set()
+
+
+def _place_of(error: Exception) -> str:
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__} at {'/'.join(Path(frame.filename).parts[-3:])}:{frame.lineno}"
 
 
 class _OwnLines(logging.Handler):

@@ -1,6 +1,7 @@
 """The three places: the cache (fetched things), the workspace (the user's work), the shipped artifacts."""
 
 import os
+import shutil
 from pathlib import Path
 
 import platformdirs
@@ -33,3 +34,11 @@ def folder_bytes(folder: Path) -> int:
             if not os.path.islink(path):
                 total += os.path.getsize(path)
     return total
+
+
+def clear_cache() -> int:
+    """Delete what was fetched; all of it can be fetched again. Returns the bytes freed."""
+    folder = cache_folder()
+    held = folder_bytes(folder)
+    shutil.rmtree(folder, ignore_errors=True)
+    return held - folder_bytes(folder)

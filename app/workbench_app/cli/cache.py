@@ -1,6 +1,5 @@
 """`workbench cache`: fetched models and text."""
 
-import shutil
 from typing import Annotated
 
 import typer
@@ -30,14 +29,12 @@ def list_command(as_json: JsonOption = False) -> None:
 @cache_app.command("clear")
 def clear_command(yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False) -> None:
     """Delete the whole cache; everything in it can be fetched again."""
-    from workbench.workspace import cache_folder, folder_bytes
+    from workbench.workspace import cache_folder, clear_cache, folder_bytes
 
     folder = cache_folder()
-    held = folder_bytes(folder)
     if not yes:
-        typer.confirm(f"delete {size(held)} in {folder}?", abort=True, err=True)
-    shutil.rmtree(folder, ignore_errors=True)
-    note(f"{size(held)} freed")
+        typer.confirm(f"delete {size(folder_bytes(folder))} in {folder}?", abort=True, err=True)
+    note(f"{size(clear_cache())} freed")
 
 
 def _bytes(path, folder_bytes) -> int:

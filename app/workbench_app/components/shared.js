@@ -17,11 +17,14 @@ const tokenInto = (node, text) => {
   return node;
 };
 
-const number = (value, digits = 3) => {
+// As many significant digits as the settings say.
+const chosenDigits = () => Number(getComputedStyle(document.documentElement).getPropertyValue("--wb-digits")) || 3;
+
+const number = (value, digits = chosenDigits()) => {
   if (value === null || value === undefined || Number.isNaN(value)) return "–";
   if (value === 0) return "0";
   const size = Math.abs(value);
-  if (size >= 1e5 || size < 1e-3) return value.toExponential(1);
+  if (size >= 1e5 || size < 1e-3) return value.toExponential(digits - 2);
   return String(Number(value.toPrecision(digits)));
 };
 

@@ -39,7 +39,7 @@ def show_panel(name: str, found: Bench, scan: FeatureScan | None) -> None:
 def draw(result: Result, name: str, key: str) -> None:
     """The map; the unit in focus is ringed, and labelled units are named."""
     rows = result.tables["map"]
-    fig = benches.map_figure(result.id, result)
+    fig = benches.map_figure(result)
     labels = {str(unit): texts[0][0] for unit, texts in labels_of(state.workspace(), name).items() if texts}
     fig = marked(fig, rows, labels)
     sent: Any = st.plotly_chart(

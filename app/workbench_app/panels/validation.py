@@ -5,7 +5,7 @@ import streamlit as st
 
 from workbench.core import CircuitGraph, Result
 from workbench.workspace import Entry
-from workbench_app import frame
+from workbench_app import exhibit, frame
 from workbench_app.drawing import SCORES
 from workbench_app.wording import show
 
@@ -36,14 +36,18 @@ def show_panel(entry: Entry, graph: CircuitGraph, found: dict[str, Result]) -> N
         if result.tables.get(name):
             st.markdown(f"**{heading}**")
             with frame.guard():
-                st.plotly_chart(result.fig(kind), key=f"ci_fig_{name}", config={"displaylogo": False}, alt=heading)
+                st.plotly_chart(
+                    exhibit.coloured(result.fig(kind)), key=f"ci_fig_{name}", config=exhibit.CONFIG, alt=heading
+                )
     for name, rows in result.tables.items():
         with st.expander(f"Table: {name} ({len(rows)} rows)"):
             st.dataframe(pd.DataFrame(rows), hide_index=True, alt=f"Validation table {name}")
     controls(found.get("control_scores"), graph)
     if sums := found.get("sum_check"):
         with st.expander("Do the incoming edges add up to each pre-activation?"), frame.guard():
-            st.plotly_chart(sums.fig("sum_check"), key="ci_fig_sums", config={"displaylogo": False}, alt="Sum rule")
+            st.plotly_chart(
+                exhibit.coloured(sums.fig("sum_check")), key="ci_fig_sums", config=exhibit.CONFIG, alt="Sum rule"
+            )
     if result.notes:
         with st.expander("How it was measured"):
             for note in result.notes:

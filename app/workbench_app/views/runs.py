@@ -97,7 +97,7 @@ def curves(chosen: list[RunLog]) -> None:
         with frame.guard():
             grown = sum(run.refresh() for run in chosen)
             result = run_curves(chosen, y, x, None if which == "the mean of all" else which, smoothing)
-            fig = result.fig()
+            fig = exhibit.coloured(result.fig())
             if log_x:
                 fig.update_xaxes(type="log")
             if log_y:

@@ -3,12 +3,13 @@
 import pytest
 import torch
 
-from workbench.core import ArtifactError, CodeTweak, Edit, Manifest, ModelRef, Site, Unit
+from workbench.core import ArtifactError, CodeTweak, ConfigError, Edit, Manifest, ModelRef, Site, Unit
 from workbench.dictionaries import DictionarySet
 from workbench.features import (
     Bench,
     CardConfig,
     coactive,
+    compare_units,
     connections,
     feature_card,
     measured_effects,
@@ -108,6 +109,40 @@ def test_a_copy_is_the_most_similar_unit(subject, tmp_path):
     rows = similar_units(Bench(bench.model, copied), found, unit_of(copied, "mlp_in.1", 4), 5).tables["similar"]
     assert rows[0]["unit"] == "transcoder:t:mlp_in.0:9"
     assert rows[0]["cosine"] == pytest.approx(1.0, abs=1e-5)
+
+
+def test_a_pair_is_compared_as_counted_one_place_at_a_time(subject):
+    bench, found = subject
+    one, other = frequent(bench, found, 1), frequent(bench, found, 0)
+    result = compare_units((bench, found, one), (bench, found, other))
+    x, y = (
+        torch.cat([found.activations(unit, n)[: int(found.lengths[n])] for n in range(len(found.ids))]).double()
+        for unit in (one, other)
+    )
+    both, either = int(((x != 0) & (y != 0)).sum()), int(((x != 0) | (y != 0)).sum())
+    counts = [float(found.counts(unit.site)[unit.index]) for unit in (one, other)]
+    assert [result.scalars[f"{side}_count"] for side in ("first", "second")] == counts
+    assert result.scalars["together"] == both
+    assert result.scalars["overlap"] == pytest.approx(both / either)
+    assert result.scalars["lift"] == pytest.approx(both / counts[0] / (counts[1] / found.counted_tokens))
+    rows = [bench.member(unit).W_dec[unit.index] for unit in (one, other)]
+    cosine = float(torch.nn.functional.cosine_similarity(*rows, dim=0))
+    assert result.scalars["written_cosine"] == pytest.approx(cosine, abs=1e-5)
+    assert "different places" in " ".join(result.notes)
+
+
+def test_a_unit_compared_with_itself_is_the_same_and_unscanned_ones_are_told(subject):
+    bench, found = subject
+    unit = frequent(bench, found)
+    same = compare_units((bench, found, unit), (bench, found, unit)).scalars
+    for name in ("written_cosine", "read_cosine", "overlap", "correlation"):
+        assert same[name] == pytest.approx(1.0, abs=1e-6)
+    alone = compare_units((bench, found, unit), (bench, None, unit))
+    assert "together" not in alone.scalars
+    assert "must have been scanned" in " ".join(alone.notes)
+    beyond = Unit.parse("transcoder:t:mlp_in.1:99")
+    with pytest.raises(ConfigError):
+        compare_units((bench, found, unit), (bench, found, beyond))
 
 
 def test_virtual_weights_are_reader_times_norm_times_writer(subject):

@@ -41,6 +41,7 @@ from .label_explainer import (
     explain_units as explain_units,
 )
 from .label_rules import Rule as Rule, rule_table as rule_table
+from .pair import compare_units as compare_units
 from .relations import coactive as coactive, connections as connections, similar_units as similar_units
 from .scan import scan as scan
 from .search import (

@@ -27,7 +27,7 @@ from workbench.figures import card_page
 from workbench_app import benches, components, exhibit, frame, state
 from workbench_app.components import Bar
 from workbench_app.focus import change_focus, focus, set_focus
-from workbench_app.panels import peek, steering, unit_label
+from workbench_app.panels import peek, steering, unit_label, unit_pair
 from workbench_app.wording import share, show
 
 SETS = {"Top": "top", "Bands": "band", "Random": "random", "Near misses": "near miss"}
@@ -49,6 +49,7 @@ def show_panel(name: str, unit: Unit, found: Bench, scan: FeatureScan | None) ->
             "Where it fires": lambda: fires(unit, found, scan),
             "What it writes": lambda: writes(unit, found, scan),
             "Relatives": lambda: relatives(unit, found, scan),
+            "Compare": lambda: unit_pair.show_panel(unit, found, scan),
             "Try a text": lambda: try_text(unit, found, scan),
             "Steer": lambda: steering.show_panel(name, found, scan, unit),
         }

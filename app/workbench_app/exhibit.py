@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
@@ -11,6 +12,9 @@ from workbench.figures import CONFIG, recoloured
 
 from . import comfort
 from .frame import plain
+
+FIRST = ("site", "layer", "head", "position")
+ENDS = ("_low", "_high", "_error")
 
 
 @st.cache_resource(max_entries=48, show_spinner=False)
@@ -42,10 +46,38 @@ def table(
 ) -> None:
     """One table of a Result, and its download as CSV (made when it is asked for)."""
     chosen = name or next(iter(result.tables), "")
+    shown = result.df(chosen)
     st.dataframe(
-        result.df(chosen), hide_index=True, key=key, column_order=columns, column_config=config, alt=alt or chosen
-    )
+        shown, hide_index=True, key=key, column_order=columns or ordered(shown), alt=alt or chosen, placeholder="–",
+        column_config=headed(shown) | (config or {}),
+    )  # fmt: skip
     download(result, key, chosen)
+
+
+def ordered(table: pd.DataFrame) -> list[str]:
+    """The columns that hold something; where a file has sorted them, what names a row comes first, then its numbers."""
+    names = [str(name) for name in table.dropna(axis="columns", how="all")]
+    if names != sorted(names):
+        return names
+
+    def rank(name: str) -> tuple[int, str, int]:
+        end = next((end for end in ENDS if name.endswith(end) and name.removesuffix(end) in names), "")
+        place = FIRST.index(name) if name in FIRST else len(FIRST) + pd.api.types.is_numeric_dtype(table[name])
+        return place, name.removesuffix(end), 1 + ENDS.index(end) if end else 0
+
+    return sorted(names, key=rank)
+
+
+def headed(table: pd.DataFrame) -> dict[str, Any]:
+    """Headings in words, and four digits of what is no whole number."""
+    found = {}
+    for name in map(str, table):
+        label = name.replace("_", " ")
+        if pd.api.types.is_float_dtype(table[name]):
+            found[name] = st.column_config.NumberColumn(label, format="%.4g")
+        else:
+            found[name] = st.column_config.Column(label)
+    return found
 
 
 def download(result: Result, key: str, name: str | None = None) -> None:
@@ -67,4 +99,5 @@ def notes(result: Result) -> None:
     if result.partial:
         st.markdown(":orange-badge[partial] cancelled before it was through; this is what was done.")
     if result.notes:
-        st.caption(plain(" ".join(result.notes)))
+        sentences = [note if note.rstrip().endswith((".", "!", "?")) else f"{note}." for note in result.notes]
+        st.caption(plain(" ".join(sentences)))

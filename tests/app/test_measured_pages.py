@@ -8,7 +8,7 @@ from workbench.data import PackConfig, open_text, pack
 from workbench.models import load_model
 from workbench.sparsity import ProfileConfig, profile
 from workbench.workspace import Workspace
-from workbench_app import state
+from workbench_app import exhibit, state
 from workbench_probes import Examples, ProbeConfig, probe_sites
 
 from .test_pages import MODEL, loaded, open_page, text_of  # noqa: F401
@@ -50,6 +50,23 @@ def test_a_profile_of_this_model_is_shown_and_one_of_another_is_not():
     assert "Nothing was measured" in text_of(open_page("sparsity", m="tiny-sentences"))
     at = open_page("sparsity", m=MODEL, sp_tab="What silence costs")
     assert "workbench sparsity dial" in text_of(at)
+
+
+def test_a_dial_is_shown_with_its_columns_in_the_order_of_reading():
+    row = {
+        "ce": 3.0, "allocation": "uniform", "layer": None, "perplexity_rise": 0.1, "perplexity_rise_high": 0.2,
+        "perplexity_rise_low": 0.0, "rule": "top-k", "share": 0.5, "silent": 0.5,
+    }  # fmt: skip
+    made = Result("dial", tables={"dial": [row]}, params={"model": MODEL}, notes=("one", "Two."))
+    made.save(Workspace().path_of("results", "dialled"))
+    at = open_page("sparsity", m=MODEL, sp_tab="What silence costs")
+    assert not at.error
+    assert "one. Two" in text_of(at)
+    table = Result.load(Workspace().path_of("results", "dialled")).df("dial")
+    assert exhibit.ordered(table) == [
+        "allocation", "rule", "ce", "perplexity_rise", "perplexity_rise_low", "perplexity_rise_high", "share", "silent",
+    ]  # fmt: skip
+    assert exhibit.headed(table)["perplexity_rise"]["label"] == "perplexity rise"
 
 
 def test_a_direction_can_be_steered_along_once_the_model_is_there(loaded):  # noqa: F811

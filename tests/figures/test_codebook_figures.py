@@ -63,7 +63,8 @@ def test_training_draws_the_losses_as_levels():
     }
     fig = Result("codebook training", tables=tables).fig()
     assert fig.data[0].y == (3.0,)
-    assert fig.layout.shapes[0].y0 == 2.5
+    assert fig.data[1].y == (2.5, 2.5)
+    assert fig.data[1].name == "held out, model: 2.500"
 
 
 def test_steering_has_a_bar_for_every_protocol():

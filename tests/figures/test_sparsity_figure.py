@@ -14,8 +14,10 @@ def test_a_profile_by_layer_and_its_map():
     assert list(result.fig().data[0].y) == pytest.approx([0.4, 0.3, 0.2])
     shown = result.fig("firing_map").data[0]
     assert shown.z.shape == (3, 256)
-    assert shown.z.max() == pytest.approx(0, abs=0.01)
+    assert shown.z.max() == pytest.approx(1, abs=0.01)
     assert (np.diff(shown.z[0]) <= 0).all()
+    lazy = Result("sparsity_profile", arrays={"rates": rates**8}).fig("firing_map").data[0]
+    assert (lazy.zmin, lazy.zmax, lazy.z.max()) == (-4, 0, pytest.approx(0, abs=0.01))
 
 
 def test_a_dial_has_a_line_for_each_rule_and_layers_apart():

@@ -111,9 +111,12 @@ def codebook_training(result: Result) -> go.Figure:
     fig.add_scatter(
         x=[row["tokens"] for row in rows], y=[row["cross_entropy"] for row in rows], mode="lines", name="training"
     )
-    for row in result.tables.get("losses", []):
-        label = plain(f"{row['variant']}: {row['ce']:.3f}")
-        fig.add_hline(y=row["ce"], line={"dash": "dot", "width": 1}, annotation_text=label)
+    ends = (rows[0]["tokens"], rows[-1]["tokens"]) if rows else (0, 1)
+    for number, row in enumerate(result.tables.get("losses", []), start=1):
+        fig.add_scatter(
+            x=ends, y=[row["ce"]] * 2, mode="lines", name=plain(f"held out, {row['variant']}: {row['ce']:.3f}"),
+            line={"dash": "dash", "width": 1.5, "color": COLOURS[number % len(COLOURS)]},
+        )  # fmt: skip
     return fig
 
 

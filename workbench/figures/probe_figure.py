@@ -90,7 +90,7 @@ def probe_steering(result: Result) -> go.Figure:
 
 @register("figure", "geometry")
 def geometry(result: Result) -> go.Figure:
-    """Anisotropy (left) and intrinsic dimension (right) by site."""
+    """Anisotropy and linearity (above) and intrinsic dimension (below) by site."""
     rows = result.tables.get("sites", [])
     measured = {key for row in rows for key in row}
     x = [row["site"] if row["layer"] is None else row["layer"] for row in rows]
@@ -117,10 +117,12 @@ def geometry(result: Result) -> go.Figure:
             yaxis=axis,
             line={"color": COLOURS[number], "dash": "solid" if axis == "y" else "dot"},
         )
-    fig.update_layout(yaxis2={"overlaying": "y", "side": "right", "title": "dimension", "rangemode": "tozero"})
-    return fig.update_xaxes(title="layer").update_yaxes(
-        title="share", rangemode="tozero", selector={"overlaying": None}
+    fig.update_layout(
+        yaxis={"title": "share (below 0 not shown)", "range": [0, 1.03], "domain": [0.56, 1]},
+        yaxis2={"title": "dimension", "rangemode": "tozero", "domain": [0, 0.44], "anchor": "x"},
+        height=560,
     )
+    return fig.update_xaxes(title="layer", anchor="y2")
 
 
 @register("figure", "lenses")

@@ -17,43 +17,55 @@ _COLUMNS = 256
 """Columns of the map: neurons are sorted by rate and averaged, so that a wide layer stays legible."""
 RARE = 1e-4
 """Rates below it have one colour."""
+SELDOM = 0.01
+"""Where a tenth of the neurons fire less often, the map of rates is logarithmic."""
 
 
 @register("figure", "sparsity_profile")
 def sparsity_profile(result: Result) -> go.Figure:
-    """Share of firing, dead and always-on neurons by layer."""
+    """Share of firing, dead and always-on neurons by layer; lines that are 0 everywhere say so in the legend."""
     rows = result.tables.get("layers", [])
     layers = [row["layer"] for row in rows]
-    fig = figure(xaxis_title="layer", yaxis_title="share", yaxis_rangemode="tozero")
+    fig = figure(
+        xaxis_title="layer", yaxis_title="share of the neurons", yaxis_rangemode="tozero", yaxis_tickformat=".0%"
+    )
     names = {"density": "fire in a token", "dead_share": "never fire", "always_on_share": "fire in over 99 % of tokens"}
     for key, name in names.items():
-        fig.add_scatter(x=layers, y=[row[key] for row in rows], mode="lines+markers", name=name)
+        shares = [row[key] for row in rows]
+        none = "" if any(shares) else ": none"
+        fig.add_scatter(x=layers, y=shares, mode="lines+markers", name=name + none)
     return fig
 
 
 @register("figure", "firing_map")
 def firing_map(result: Result) -> go.Figure:
-    """Layer by neuron, sorted: the share of tokens in which each fires, on a logarithmic scale."""
+    """Layer by neuron, sorted: the share of tokens in which each fires, logarithmic where many fire rarely."""
     rates = np.sort(result.arrays["rates"].astype(float), axis=1)[:, ::-1]
     columns = min(_COLUMNS, rates.shape[1])
     edges = np.linspace(0, rates.shape[1], columns + 1).astype(int)
     shown = np.stack([rates[:, low:high].mean(1) for low, high in itertools.pairwise(edges)], 1)
-    ticks = [-4, -3, -2, -1, 0]
+    rare = float((shown < SELDOM).mean()) > 0.1
+    ticks = {-4: "≤ 0.01 %", -3: "0.1 %", -2: "1 %", -1: "10 %", 0: "100 %"}
+    if not rare:
+        ticks = {share / 100: f"{share} %" for share in range(0, 101, 20)}
     fig = figure(
-        xaxis_title="neurons, the busiest first (share of the layer)", yaxis_title="layer", yaxis_autorange="reversed"
+        xaxis_title="neurons, the busiest first (share of the layer)",
+        xaxis_tickformat=".0%",
+        yaxis_title="layer",
+        yaxis_autorange="reversed",
     )
     fig.add_heatmap(
-        z=np.log10(np.maximum(shown, RARE)),
+        z=np.log10(np.maximum(shown, RARE)) if rare else shown,
         x=(edges[:-1] + edges[1:]) / 2 / rates.shape[1],
         y=list(range(len(rates))),
         customdata=shown,
         colorscale=SEQUENTIAL,
-        zmin=ticks[0],
-        zmax=0,
+        zmin=min(ticks),
+        zmax=max(ticks),
         colorbar={
-            "title": {"text": "rate"},
-            "tickvals": ticks,
-            "ticktext": ["≤ 0.01 %", "0.1 %", "1 %", "10 %", "100 %"],
+            "title": {"text": "fires in"},
+            "tickvals": list(ticks),
+            "ticktext": list(ticks.values()),
         },
         hovertemplate="layer %{y}: fires in %{customdata:.2%} of the tokens<extra></extra>",
     )

@@ -37,7 +37,9 @@ def use() -> None:
 
 
 def figure(**layout) -> go.Figure:
-    """An empty Figure in the workbench's template."""
+    """An empty Figure in the workbench's template; without a title, without the room for one."""
+    if "margin" not in layout and not any(key.startswith("title") for key in layout):
+        layout["margin_t"] = 24
     return go.Figure(layout={"template": NAME, **layout})
 
 

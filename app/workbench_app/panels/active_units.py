@@ -44,7 +44,7 @@ def show_panel(model: str, ids: tuple[int, ...], at: int) -> None:
     unit_browser.picker(pd.DataFrame(shown), units, "pr_units", drawer=True)
     st.caption("A row opens its unit beside the page.")
     with st.expander("What the dictionaries leave out here"):
-        st.dataframe(result.df("errors"), hide_index=True, alt="Reconstruction errors")
+        exhibit.table(result, "pr_errors", "errors", alt="Reconstruction errors")
     exhibit.notes(result)
 
 

@@ -23,12 +23,13 @@ ASSUMED_L0 = 32
 
 
 def sets_of(model: str) -> list[Entry]:
-    """Dictionaries of the workspace that belong to a model."""
-    return [
+    """Dictionaries of the workspace that belong to a model, those with transcoders first: what a graph is made of."""
+    found = [
         entry
         for entry in state.workspace().list("dictionaries")
         if entry.manifest and entry.manifest.model and entry.manifest.model.id == model
     ]
+    return sorted(found, key=lambda entry: not any(entry.path.glob("mlp_in.*")))
 
 
 ASKED = {"ci_prompt": "ci_new_prompt", "ci_target": "ci_new_first", "ci_foil": "ci_new_second"}

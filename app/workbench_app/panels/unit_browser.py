@@ -31,6 +31,11 @@ SORTS = {
     "number": ("", False),
     "closest twin": ("twin_cosine", True),
 }
+NUMBERS = {
+    "activation": "how strongly it is active here",
+    "relative": "its activation over what is usual for it (rms where it fires)",
+    "logit": "what it adds to the logit of the likeliest token by its direct path",
+}
 FLAGS = ("dead", "dense", "duplicate")
 
 
@@ -128,6 +133,8 @@ def picker(rows: pd.DataFrame, units: list[str], key: str, drawer: bool = False)
             set_focus(unit=units[picked[0]])
 
     largest = max((abs(value) for value in rows["largest"].tolist()), default=1.0) if "largest" in rows else 1.0
+    filled = rows.dropna(axis="columns", how="all")
+    numbers = {name: text for name, text in NUMBERS.items() if name in rows}
     st.dataframe(
         rows,
         hide_index=True,
@@ -135,12 +142,16 @@ def picker(rows: pd.DataFrame, units: list[str], key: str, drawer: bool = False)
         on_select=chosen,
         selection_mode="single-row",
         key=f"{key}_{stamp}",
-        column_config={
+        column_order=[name for name in filled if set(map(str, filled[name])) != {""}],
+        placeholder="–",
+        column_config=exhibit.headed(rows)
+        | {name: st.column_config.NumberColumn(help=text, format="%.3g") for name, text in numbers.items()}
+        | {
             "density": st.column_config.NumberColumn(format="percent", help="share of the scanned tokens"),
             "largest": st.column_config.ProgressColumn(min_value=0.0, max_value=largest or 1.0, format="%.3g"),
             "activations": st.column_config.BarChartColumn(help="how often how strong, both on log scales"),
             "label": st.column_config.TextColumn(width="medium"),
-            "unit": st.column_config.Column(width="small" if rows["unit"].dtype != object else "medium"),
+            "unit": st.column_config.Column(width="small" if rows["unit"].dtype != object else 270),
         },
         alt="Units",
     )

@@ -75,8 +75,8 @@ def header(unit: Unit, found: Bench, scan: FeatureScan | None) -> None:
                 label, icon=f":material/{icon}:", key=f"ft_{label}", shortcut=key, disabled=not inside,
                 on_click=set_focus, kwargs={"unit": order[there] if inside and there is not None else None},
             )  # fmt: skip
-        st.markdown(f"### {frame.plain(f'{unit.kind} {unit.index}')}")
-        st.markdown(frame.plain(f"{unit.artifact or found.model.ref.id}, reads {unit.site}"))
+        place = frame.plain(f"{unit.artifact or found.model.ref.id}, reads {unit.site}")
+        st.markdown(f"**{frame.plain(f'{unit.kind} {unit.index}')}** · {place}")
         if scan is not None:
             numbers = benches.of_unit("occurrences", unit, found, scan).scalars
             for flag, colour in (("dead", "red"), ("dense", "orange"), ("duplicate", "violet")):
@@ -273,7 +273,8 @@ def linked(result: Result, table: str, key: str) -> None:
 
     st.dataframe(
         rows, hide_index=True, on_select=chosen, selection_mode="single-row", key=key, alt=table,
-        height=min(280, 38 + 35 * len(rows)), column_order=[name for name in rows if name != "side"],
+        height=min(280, 38 + 35 * len(rows)), column_order=[name for name in rows if name != "side"], placeholder="–",
+        column_config=exhibit.headed(rows),
     )  # fmt: skip
 
 

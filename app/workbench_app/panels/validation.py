@@ -11,10 +11,17 @@ from workbench_app.wording import show
 
 HEADLINES = {
     "metric_value": "nothing removed",
-    "r_frozen_trained": "r of single ablations, attention frozen",
-    "r_free_trained": "r of single ablations, everything free",
+    "r_frozen_trained": "r, attention frozen",
+    "r_free_trained": "r, everything free",
     "exact_direct_worst_ratio": "worst deviation, direct",
     "exact_total_worst_ratio": "worst deviation, total",
+}
+HELP = {
+    "metric_value": "What the graph explains, in the model as it is.",
+    "r_frozen_trained": "Correlation of predicted and measured changes, features removed one at a time.",
+    "r_free_trained": "The same with attention and norms free to react.",
+    "exact_direct_worst_ratio": "With attention and norms held, direct effects are exact: this is rounding.",
+    "exact_total_worst_ratio": "The same for total effects.",
 }
 FIGURES = {
     "groups": ("group_curve", "Groups of features removed: predicted, measured, and the controls"),
@@ -46,7 +53,10 @@ def show_panel(entry: Entry, graph: CircuitGraph, found: dict[str, Result]) -> N
     if sums := found.get("sum_check"):
         with st.expander("Do the incoming edges add up to each pre-activation?"), frame.guard():
             st.plotly_chart(
-                exhibit.coloured(sums.fig("sum_check")), key="ci_fig_sums", config=exhibit.CONFIG, alt="Sum rule"
+                exhibit.coloured(sums.fig("sum_check")),
+                key="ci_fig_sums",
+                config=exhibit.CONFIG,
+                alt="Sum rule",
             )
     if result.notes:
         with st.expander("How it was measured"):
@@ -66,6 +76,6 @@ def controls(result: Result | None, graph: CircuitGraph) -> None:
 
 def scalars(result: Result) -> None:
     """The numbers that sum a validation up; every other one is in the tables."""
-    shown = [(label, result.scalars[name]) for name, label in HEADLINES.items() if name in result.scalars]
-    for column, (label, value) in zip(st.columns(len(shown)) if shown else (), shown, strict=True):
-        column.metric(label, show(value))
+    shown = [name for name in HEADLINES if name in result.scalars]
+    for column, name in zip(st.columns(len(shown)) if shown else (), shown, strict=True):
+        column.metric(HEADLINES[name], show(result.scalars[name]), help=HELP[name])

@@ -1,5 +1,7 @@
 """Bigrams: which weights a mask kept, and how a model answers with them alone or without them."""
 
+from collections.abc import Mapping
+
 import pandas as pd
 import streamlit as st
 
@@ -40,6 +42,8 @@ def choose(names: list[str]) -> str:
 
 
 def headline(subnetwork: Subnetwork, judged: Result | None) -> None:
+    if subnetwork.model is not None:
+        st.caption(frame.plain(f"A mask of {subnetwork.model.id}, whatever model is chosen above."))
     found = [
         ("weights kept", f"{subnetwork.kept:,}", f"of {subnetwork.total:,}"),
         ("share kept", f"{subnetwork.share:.2%}", "of attention and MLP matrices"),
@@ -66,7 +70,7 @@ def judge_now(name: str) -> None:
     if job is not None and job.error:
         st.error(frame.plain(job.error), icon=":material/error:")
     command = f"workbench bigram evaluate {name}"
-    frame.missing("This mask has not been judged yet.", "It takes a minute for a tiny model.", command)
+    frame.missing("This mask has not been judged yet.", "About a minute for a tiny model.", command)
     st.button(
         "Judge it", type="primary", icon=":material/play_arrow:", key="bg_start", on_click=state.start_job,
         args=(key, f"Judge {name}", lambda progress: evaluate_bigram(place, name, progress=progress), command),
@@ -76,8 +80,18 @@ def judge_now(name: str) -> None:
 def made(subnetwork: Subnetwork, judged: Result | None) -> None:
     if judged is not None and judged.tables.get("training"):
         exhibit.figure(judged, "bg_training", name="bigram training", alt="Divergence and share kept over the training")
-    rows = [{"what": key, "is": str(value)} for key, value in subnetwork.details.items()]
+    rows = [{"setting": key.replace("_", " "), "value": told(value)} for key, value in subnetwork.details.items()]
     st.dataframe(pd.DataFrame(rows), hide_index=True, alt="How the mask was made")
+
+
+def told(value: object) -> str:
+    """A setting in words: what it holds one after the other, four digits, hashes by their start."""
+    if isinstance(value, Mapping):
+        return " · ".join(f"{str(key).replace('_', ' ')}: {told(item)}" for key, item in value.items())
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    text = f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+    return text[:12] if len(text) == 64 and set(text) <= set("0123456789abcdef") else text
 
 
 def tab(name: str, title: str, subnetwork: Subnetwork, judged: Result | None) -> None:

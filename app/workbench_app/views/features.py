@@ -110,5 +110,5 @@ with frame.guard():
             if unit is not None:
                 st.divider()
                 unit_card.show_panel(name, unit, found, scan)
-            elif scan is not None and st.session_state.get("ft_mode") != "Map":
+            elif scan is not None and st.session_state.get("ft_order") and st.session_state.get("ft_mode") != "Map":
                 st.caption("A row of the table opens its unit here.")

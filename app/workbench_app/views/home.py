@@ -93,6 +93,8 @@ def recent(entries: list[Entry]) -> None:
         }
         for entry in entries[:8]
     ]
+    if not any(row["state"] for row in rows):
+        rows = [{key: value for key, value in row.items() if key != "state"} for row in rows]
     config = {"made": st.column_config.DatetimeColumn(format="D MMM YYYY, HH:mm")}
     st.dataframe(
         pd.DataFrame(rows).assign(made=lambda t: pd.to_datetime(t["made"])),

@@ -18,6 +18,8 @@ COLUMNS = {
         "site", "method", "score", "score_low", "score_high", "selectivity", "control", "shuffled", "shuffled_low",
         "shuffled_high", "accuracy", "auc", "r", "ece", "strength",
     ),
+    "calibration": ("from", "to", "n", "confidence", "accuracy"),
+    "predictions": ("row", "group", "target", "predicted", "probability"),
     "baselines": ("baseline", "score", "score_low", "score_high", "accuracy"),
     "sites": (
         "site", "anisotropy", "anisotropy_rest", "massive", "mean_cosine", "participation", "two_nn",
@@ -28,6 +30,11 @@ COLUMNS = {
         "gain_high", "logit_agreement", "tuned_agreement",
     ),
 }  # fmt: skip
+BEST = {
+    "confusion": "Confusion: rows are the true classes, columns the predicted ones",
+    "calibration": "Calibration: does it know when it is right?",
+    "predictions": "Every held-out row",
+}
 TABS = ("Scores", "The best site", "Features", "Steer")
 METHODS = ("logistic", "mean-difference", "sparse", "ridge")
 SUFFIXES = ("csv", "tsv", "jsonl", "parquet")
@@ -118,10 +125,12 @@ def show_scores(result: Result) -> None:
     scalars = result.scalars
     columns = st.columns(3)
     columns[0].metric("best site", str(result.params.get("best", "")))
-    columns[1].metric("its score", f"{scalars['best_score']:.3f}")
-    columns[2].metric("best baseline", f"{scalars['best_baseline']:.3f}")
-    for line in result.params.get("warnings", ()):
-        st.warning(frame.plain(line), icon=":material/warning:")
+    columns[1].metric(
+        "its score", f"{scalars['best_score']:.3f}", help="On held-out groups; the notes say which score."
+    )
+    columns[2].metric("best baseline", f"{scalars['best_baseline']:.3f}", help="What can be had without the model.")
+    if warnings := result.params.get("warnings", ()):
+        st.warning("  \n".join(map(frame.plain, warnings)), icon=":material/warning:")
     exhibit.figure(result, "pb_scores", alt="Score at every site, beside shuffled labels, control task and baselines")
     exhibit.table(result, "pb_probes", "probes", columns=COLUMNS["probes"])
     exhibit.table(result, "pb_baselines", "baselines", columns=COLUMNS["baselines"])
@@ -129,12 +138,17 @@ def show_scores(result: Result) -> None:
 
 
 def show_best(result: Result) -> None:
-    shown = [name for name in ("confusion", "calibration", "predictions") if result.tables.get(name)]
+    shown = {name: title for name, title in BEST.items() if result.tables.get(name)}
     if not shown:
         st.info("A probe of numbers has no classes to confuse.")
-    for name in shown:
-        st.markdown(f"**{name}**")
-        exhibit.table(result, f"pb_{name}", name)
+    for name, title in shown.items():
+        st.markdown(f"**{title}**")
+        if name == "confusion":
+            counts = result.df(name).pivot_table(index="true", columns="predicted", values="n", aggfunc="sum")
+            st.dataframe(counts, alt="Confusion: true classes by predicted ones")
+            exhibit.download(result, f"pb_{name}", name)
+        else:
+            exhibit.table(result, f"pb_{name}", name, columns=COLUMNS[name])
 
 
 def show_features(result: Result) -> None:

@@ -10,7 +10,7 @@ from workbench_app.wording import as_toml
 
 SHOWN = ("loss", "fvu", "l0", "dead_share", "loss_recovered", "lr")
 POLL = 2.0
-TITLES = {"fvu": "FVU", "l0": "L0", "dead_share": "dead, share", "loss_recovered": "loss recovered"}
+TITLES = {"fvu": "FVU", "l0": "L0", "dead_share": "dead", "loss_recovered": "loss recovered"}
 
 
 def as_python(names: list[str]) -> str:
@@ -68,6 +68,7 @@ def choose(runs: list[RunLog]) -> list[RunLog]:
         column_config={
             "trained": st.column_config.NumberColumn(help="dictionaries, or models, trained in this run"),
             **{name: st.column_config.NumberColumn(TITLES.get(name, name), format="%.4g") for name in SHOWN},
+            "dead_share": st.column_config.NumberColumn("dead", format="percent", help="units that never fire"),
         },
     )  # fmt: skip
     return chosen

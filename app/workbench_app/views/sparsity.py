@@ -10,6 +10,13 @@ from workbench_app.focus import focus
 from workbench_app.offers import default_model, default_text, packed_text
 
 TABS = ("Who fires", "What silence costs")
+TABLES = {
+    "layers": "Every layer: density, outliers, concentration",
+    "heads": "Every attention head: where it looks, and whether it is idle",
+    "positions": "Density by position in the sequence",
+    "frequencies": "Density by how common the token is",
+    "flow": "Which dimensions of the stream stay active from token to token",
+}
 PROFILE, DIAL = "sparsity_profile", "dial"
 
 
@@ -78,13 +85,14 @@ def show_profile(result: Result) -> None:
     scalars = result.scalars
     columns = st.columns(4)
     columns[0].metric("tokens", f"{scalars['tokens']:,.0f}")
-    columns[1].metric("neurons that fire, mean", f"{scalars['density_mean']:.1%}")
+    columns[1].metric("neurons that fire in a token", f"{scalars['density_mean']:.1%}")
     columns[2].metric("never fire", f"{scalars['dead_share']:.1%}")
-    columns[3].metric("idle heads", f"{scalars['idle_heads']:.0f}")
+    heads = len({(row["layer"], row["head"]) for row in result.tables.get("heads", ())})
+    columns[3].metric("idle heads", f"{scalars['idle_heads']:.0f}" + (f" of {heads:,}" if heads else ""))
     exhibit.figure(result, "sp_layers", alt="Share of firing neurons by layer")
     exhibit.figure(result, "sp_map", name="firing_map", alt="Firing rate of every neuron, by layer")
-    for name in ("layers", "heads", "positions", "frequencies", "flow"):
-        with st.expander(name):
+    for name, title in TABLES.items():
+        with st.expander(title):
             exhibit.table(result, f"sp_{name}", name)
     exhibit.notes(result)
 
@@ -104,7 +112,7 @@ def tab(title: str, model: str) -> None:
     kind, show, make = (PROFILE, show_profile, profile_now) if title == TABS[0] else (DIAL, show_dial, dial_now)
     found = measured.results(kind, model)
     if found:
-        name = measured.chosen(found, "Measurement", f"sp_{kind}")
+        name = measured.chosen(found, "Measurement", f"sp_of_{kind}")
         show(found[name])
     else:
         command = "profile" if kind == PROFILE else "dial"

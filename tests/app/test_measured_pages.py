@@ -71,8 +71,12 @@ def test_a_dial_is_shown_with_its_columns_in_the_order_of_reading():
 
 def test_a_direction_can_be_steered_along_once_the_model_is_there(loaded):  # noqa: F811
     probe()
+    row = {"towards": "<b>yes</b>", "direction": "probe", "strength": 2.0, "length": 3.0, "preference": 0.25, "kl": 0.1}
+    made = Result("probe steering", tables={"steering": [row]}, params={"model": loaded}, notes=("Sixty texts.",))
+    made.save(Workspace().path_of("results", "first-steering"))
     at = open_page("probes", m=loaded, pb="first", pb_tab="Steer")
     assert not at.error
+    assert "Sixty texts." in text_of(at)
     assert at.selectbox(key="pb_to").value == "<b>yes</b>"
 
 

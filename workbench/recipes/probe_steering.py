@@ -73,7 +73,7 @@ def steer_by_probe(
     return Result(
         kind="probe steering",
         tables={"steering": table},
-        params={**config.model_dump(mode="json"), "site": str(probe.site), "text": text.ref.id},
+        params={**config.model_dump(mode="json"), "model": model.ref.id, "site": str(probe.site), "text": text.ref.id},
         notes=(
             f"{len(told)} labelled texts and {len(text)} sequences of {text.ref.id}; added at every position that "
             "counts; random directions have the mean length of the probe's.",

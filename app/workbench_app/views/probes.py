@@ -20,6 +20,10 @@ COLUMNS = {
     ),
     "calibration": ("from", "to", "n", "confidence", "accuracy"),
     "predictions": ("row", "group", "target", "predicted", "probability"),
+    "steering": (
+        "towards", "direction", "strength", "length", "preference", "preference_low", "preference_high", "kl",
+        "loss_change", "perplexity",
+    ),
     "baselines": ("baseline", "score", "score_low", "score_high", "accuracy"),
     "sites": (
         "site", "anisotropy", "anisotropy_rest", "massive", "mean_cosine", "participation", "two_nn",
@@ -162,7 +166,14 @@ def show_features(result: Result) -> None:
     )
 
 
-def show_steering(model: str, result: Result) -> None:
+def show_steering(model: str, name: str, result: Result) -> None:
+    made = measured.results("probe steering", model).get(f"{name}-steering")
+    if made is not None:
+        exhibit.figure(made, "pb_steered", alt="What steering by the probe buys and costs, beside random directions")
+        exhibit.table(made, "pb_steering", "steering", columns=COLUMNS["steering"])
+        exhibit.notes(made)
+    else:
+        st.caption("`workbench probe ... --steer` measures whether this moves the model, beside random directions.")
     if model not in state.shelf().names():
         st.info("Load the model, below or in the sidebar, to steer along this direction.", icon=":material/tune:")
         return
@@ -172,7 +183,7 @@ def show_steering(model: str, result: Result) -> None:
     steering.show_panel(NEURONS, benches.bench(model, NEURONS), None, direction=(probe.site, vector, f"{towards}"))
 
 
-def tab(title: str, model: str, result: Result) -> None:
+def tab(title: str, model: str, name: str, result: Result) -> None:
     if title == TABS[0]:
         show_scores(result)
     elif title == TABS[1]:
@@ -180,7 +191,7 @@ def tab(title: str, model: str, result: Result) -> None:
     elif title == TABS[2]:
         show_features(result)
     else:
-        show_steering(model, result)
+        show_steering(model, name, result)
 
 
 def show_measured(model: str) -> None:
@@ -207,7 +218,7 @@ with frame.guard():
         for shown, title in zip(tabs, TABS, strict=True):
             if shown.open:
                 with shown, frame.guard():
-                    tab(title, model, found[name])
+                    tab(title, model, name, found[name])
     else:
         frame.actions(as_python(model, "topics"))
         frame.missing(

@@ -1,13 +1,16 @@
 """The Residual and Patch tabs of the Prompt page, and what the page hands out."""
 
 import io
+import shlex
 from urllib.parse import parse_qsl
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from workbench.core import Silent
+from workbench.core import Result, Silent
+from workbench.recipes import PatchPromptsConfig, patch_prompts_by_name, patching_name
+from workbench.workspace import Workspace
 from workbench_app import draft, state
 from workbench_app.analysis import reshape
 from workbench_app.panels import patching, prediction, sample, token_pair
@@ -82,6 +85,19 @@ def test_patching_runs_as_a_job_and_draws_a_map(loaded, site):
         assert [column.replace(" ", "") for column in columns if "|" in column] == ["north|south"]
     assert values.shape == (state.shelf().get(loaded).shape.n_layers, len(columns))
     assert np.nanmax(values) > 0.5
+    saved = Result.load(Workspace().path_of("results", patching_name(result)))
+    assert (saved.id, saved.params["prompt"]) == (result.id, PROMPT)
+    at.button(key="add_to_report").click().run()
+    assert draft.result_of(draft.blocks()[-1]).id == result.id
+    if site == "heads":
+        return
+    words = shlex.split(job.command)[2:]
+    target, foil = (words[words.index(flag) + 1] for flag in ("--target", "--foil"))
+    again = patch_prompts_by_name(
+        Workspace(), words[1], words[2], loaded, PatchPromptsConfig(site=site), target=target, foil=foil,
+        bos="--bos" in words,
+    )  # fmt: skip
+    assert again.tables == result.tables
 
 
 @pytest.mark.parametrize("tab", ["Residual", "Patch"])

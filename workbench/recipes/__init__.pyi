@@ -79,6 +79,14 @@ from .needed_neurons import (
     circuit_neurons_by_name as circuit_neurons_by_name,
     feature_neurons_by_name as feature_neurons_by_name,
 )
+from .patch_prompts import (
+    check_twins as check_twins,
+    patch_prompts as patch_prompts,
+    patch_prompts_by_name as patch_prompts_by_name,
+    patching_name as patching_name,
+    save_patching as save_patching,
+)
+from .patch_prompts_config import PatchPromptsConfig as PatchPromptsConfig
 from .paths import paths_by_name as paths_by_name, weights_by_name as weights_by_name
 from .probe import Probed as Probed, probe_by_name as probe_by_name
 from .probe_config import ProbeSteeringConfig as ProbeSteeringConfig, TextRowsConfig as TextRowsConfig

@@ -36,6 +36,7 @@ from .label import label_command
 from .lens import lens_command
 from .models import models_app
 from .needed_neurons import sparsity_app
+from .patch_prompts import patch_prompts_command
 from .planted import planted_command
 from .probe import probe_command
 from .report import report_app
@@ -84,6 +85,7 @@ circuit_app.command("ledger")(ledger_command)
 circuit_app.command("heads")(heads_command)
 circuit_app.command("paths")(paths_command)
 circuit_app.command("weights")(weights_command)
+circuit_app.command("patch-prompts")(patch_prompts_command)
 bench_app.command("planted")(planted_command)
 bench_app.command("app")(app_bench_command)
 bench_app.command("circuits")(circuits_command)

@@ -1,16 +1,17 @@
 """Activation patching: what of the clean prompt, put into a corrupted run, brings its answer back."""
 
 import hashlib
+import shlex
 from typing import Any
 
 import numpy as np
 import streamlit as st
 
-from workbench.circuits import Contrast, PatchConfig, PositionPatchConfig, patch, patch_positions
-from workbench.core import Progress, Result, TextError
+from workbench.core import ConfigError, Result
+from workbench.recipes import PatchPromptsConfig, check_twins, patch_prompts, patching_name, save_patching
 from workbench_app import benches, components, exhibit, frame, state, work
 from workbench_app.analysis import check_length
-from workbench_app.focus import change_focus
+from workbench_app.focus import change_focus, focus
 from workbench_app.wording import show
 
 from . import token_pair
@@ -42,18 +43,50 @@ def show_panel(model: str, ids: tuple[int, ...], bos: bool) -> None:
     st.caption(f"Logit difference: clean {show(float(here[target] - here[foil]))}, "
                f"corrupted {show(float(there[target] - there[foil]))}.")  # fmt: skip
     left, right = st.columns(2)
-    site = left.selectbox("Patch", list(SITES), format_func=lambda s: SITES[s], key="pr_patch_site")
-    direction = right.selectbox("How", list(DIRECTIONS), format_func=lambda d: DIRECTIONS[d], key="pr_patch_how")
-    request = f"{model} {ids} {other} {target} {foil} {site} {direction}"
+    site = left.selectbox(
+        "Patch", list(SITES), format_func=lambda s: SITES[s], key="pr_patch_site", bind="query-params"
+    )
+    direction = right.selectbox(
+        "How", list(DIRECTIONS), format_func=lambda d: DIRECTIONS[d], key="pr_patch_how", bind="query-params"
+    )
+    config = PatchPromptsConfig.model_validate({"site": site, "direction": direction})
     turns: Any = benches.Turns(state.shelf().get(model), state.shelf().lock)
+    place = state.workspace()
+    key = request(model, ids, other, (target, foil), config)
+    st.session_state["pr_patch_request"] = key
     result = work.run(
-        f"patch {hashlib.sha256(request.encode()).hexdigest()[:16]}", "Patch",
-        lambda progress: measure(turns, ids, other, (target, foil), site, direction, progress),
-        name=f"patching the {SITES[site]}", about=f"{runs(turns.shape, len(ids), site):,} patched runs of {len(ids)} "
-        "tokens.",
+        key, "Patch",
+        lambda progress: save_patching(place, patch_prompts(turns, ids, other, (target, foil), config, progress)),
+        name=f"patching the {SITES[site]}", command=command(model, text, bos, (target, foil), config),
+        about=f"{runs(turns.shape, len(ids), site):,} patched runs of {len(ids)} tokens.",
     )  # fmt: skip
     if result is not None:
         found(result, model, ids, other)
+
+
+def request(
+    model: str, ids: tuple[int, ...], other: tuple[int, ...], pair: tuple[int, int], config: PatchPromptsConfig
+) -> str:
+    """The name of a patching among the jobs."""
+    told = f"{model} {ids} {other} {pair} {config}"
+    return f"patch {hashlib.sha256(told.encode()).hexdigest()[:16]}"
+
+
+def command(model: str, corrupted: str, bos: bool, pair: tuple[int, int], config: PatchPromptsConfig) -> str:
+    """The command line that does the same."""
+    target, foil = state.shelf().get(model).tokenizer.strings(pair)
+    words = ["workbench", "circuit", "patch-prompts", focus().prompt, corrupted, "--model", model, "--target", target]
+    words += ["--foil", foil, "--site", config.site, "--direction", config.direction, "--bos" if bos else "--no-bos"]
+    return shlex.join(words)
+
+
+def current() -> Result | None:
+    """What `Add to report` takes: the patching that the tab shows, once it was measured."""
+    job = state.job_of(st.session_state.get("pr_patch_request", ""))
+    value = None if job is None else work.value_of(job)
+    if value is None:
+        raise ConfigError("nothing was patched yet", hint="press Patch first")
+    return value
 
 
 def check(ids: tuple[int, ...], other: tuple[int, ...], n_ctx: int) -> None:
@@ -63,29 +96,11 @@ def check(ids: tuple[int, ...], other: tuple[int, ...], n_ctx: int) -> None:
         TextError: too long, of two lengths, or the same.
     """
     check_length(len(ids), n_ctx, LONGEST, "patching")
-    if len(ids) != len(other):
-        counts = f"the prompt has {len(ids)}, the corrupted one {len(other)}"
-        raise TextError("both prompts need as many tokens", counts, "exchange words of the same number of tokens")
-    if ids == other:
-        raise TextError("the corrupted prompt is the prompt itself", hint="change a word that decides the answer")
+    check_twins(ids, other)
 
 
 def runs(shape: Any, length: int, site: str) -> int:
     return shape.n_layers * (shape.n_heads + 1) + 1 if site == "heads" else shape.n_layers * length
-
-
-def measure(
-    model: Any, ids: tuple[int, ...], other: tuple[int, ...], pair: tuple[int, int], site: str, direction: Any,
-    progress: Progress,
-) -> Result:  # fmt: skip
-    """Patch heads at all positions, or a kind of site position by position."""
-    import torch
-
-    contrast = Contrast.of_ids(torch.tensor([ids]), torch.tensor([other]), *pair)
-    if site == "heads":
-        return patch(model, contrast, PatchConfig(direction=direction, bootstrap=0), progress)
-    kinds: Any = (site,)
-    return patch_positions(model, contrast, PositionPatchConfig(kinds=kinds, direction=direction), progress)
 
 
 @st.fragment
@@ -102,6 +117,7 @@ def found(result: Result, model: str, ids: tuple[int, ...], other: tuple[int, ..
             on_pick=lambda place: pick(place, values.shape, by_node),
         )  # fmt: skip
         exhibit.download(result, "pr_patch_rows", "nodes" if by_node else "positions")
+        st.caption(frame.plain(f"Saved in the workspace as results/{patching_name(result)}."))
         if not by_node:
             st.caption("Click a cell to go on at its position; the lens and attention tabs open at its layer.")
         exhibit.notes(result)

@@ -178,7 +178,7 @@ def sides(model: str, ids: tuple[int, ...]) -> versus.Sides:
 
 
 def current() -> Result | None:
-    """What `Add to report` takes: the comparison, what writes the prediction, or the logit lens of the prompt."""
+    """What `Add to report` takes: the comparison, what the patching or the residual tab shows, or the logit lens."""
     model = focus().model or default_model()
     if not focus().prompt or model not in state.shelf().names():
         return None
@@ -186,6 +186,8 @@ def current() -> Result | None:
     at = len(ids) - 1 if focus().position is None else min(focus().position or 0, len(ids) - 1)
     if focus().other:
         return versus.as_result(sides(model, ids), at)
+    if st.session_state.get("pr_tab") == PATCH:
+        return patching.current()
     if st.session_state.get("pr_tab") == "Residual":
         return residual.current(model, ids, at)
     return state.lens(model, ids, None)
@@ -195,7 +197,8 @@ chosen = focus().model or default_model()
 if focus().other and focus().prompt:
     about = f"{focus().prompt[:50]} | {(focus().other or '')[:50]}"
 else:
-    about = f"Logit lens of: {focus().prompt[:60]}" if focus().prompt else ""
+    shown = {PATCH: "Patching of", "Residual": "What writes the answer of"}.get(st.session_state.get("pr_tab", ""))
+    about = f"{shown or 'Logit lens of'}: {focus().prompt[:60]}" if focus().prompt else ""
 frame.actions(as_python(chosen), title=about, result=current)
 with frame.guard():
     model = frame.need_model()

@@ -75,7 +75,9 @@ def start_job(
     """Start the job of a request unless it runs already."""
     job, requests = job_of(key), _requests()
     if job is None or not job.active:
-        requests[key] = jobs().submit(name, work, command=command, uses_model=uses_model, page=_page())
+        requests[key] = jobs().submit(
+            name, work, command=command, uses_model=uses_model, page=_page(), address=_query()
+        )
     for old in [key for key, job in requests.items() if not job.active][:-KEPT]:
         del requests[old]
 
@@ -84,6 +86,11 @@ def retry_job(job: places.Job) -> None:
     """Start an ended job anew; the page that asked for it sees the new one."""
     again, requests = jobs().retry(job), _requests()
     requests.update({key: again for key, held in requests.items() if held is job})
+
+
+def _query() -> dict[str, str]:
+    """The address of what is on the page; the token of the server stays where it is."""
+    return {key: str(value) for key, value in st.query_params.items() if key != "token"}
 
 
 def _page() -> str:

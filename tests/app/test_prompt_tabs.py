@@ -89,6 +89,9 @@ def test_patching_runs_as_a_job_and_draws_a_map(loaded, site):
     assert (saved.id, saved.params["prompt"]) == (result.id, PROMPT)
     at.button(key="add_to_report").click().run()
     assert draft.result_of(draft.blocks()[-1]).id == result.id
+    links = [link.proto for link in open_page("jobs").get("page_link") if link.proto.label == "Open result"]
+    asked = dict(parse_qsl(links[0].query_string))
+    assert (asked["q"], asked["pr_corrupted"], asked["pr_tab"]) == (PROMPT, CORRUPTED, "Patch")
     if site == "heads":
         return
     words = shlex.split(job.command)[2:]

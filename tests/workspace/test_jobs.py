@@ -74,11 +74,14 @@ def test_a_failed_job_can_be_started_anew_and_both_tell_what_they_did():
         return "value"
 
     manager = JobManager()
-    job = manager.submit("read", work, command="workbench read", page="prompt")
+    job = manager.submit("read", work, command="workbench read", page="prompt", address={"q": "a"})
     with pytest.raises(WorkbenchError):
         job.result(timeout=5)
     again = manager.retry(job)
     assert again.result(timeout=5) == "value"
     assert (again.name, again.command, again.page) == ("read", "workbench read", "prompt")
+    assert again.address == {"q": "a"}
+    assert job.trouble.startswith("TextError at tests/workspace/test_jobs.py:")
+    assert again.trouble == ""
     assert [line.split(" s  ")[1] for line in job.log] == ["reading: 2 files", "attempt 1", "failed: no such file"]
     assert [line.split(" s  ")[1] for line in again.log] == ["reading: 2 files", "attempt 2", "done"]

@@ -6,9 +6,10 @@ import time
 import traceback
 import uuid
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from workbench.core import Interrupted, Progress, WorkbenchError
@@ -28,15 +29,18 @@ class Job:
         partial_value: the latest partial result.
         error: one sentence for people, once failed.
         trouble: what kind of error that was and where in the code, without its words.
-        page: of the app, from which it was started.
+        page: of the app, from which it was started; address: the query of that page then, which shows the result.
         log: the latest lines of what it did: phases, what the library logged meanwhile, how it ended.
     """
 
-    def __init__(self, name: str, command: str = "", page: str = "") -> None:
+    def __init__(
+        self, name: str, command: str = "", page: str = "", address: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
         self.id = uuid.uuid4().hex[:12]
         self.name = name
         self.command = command
         self.page = page
+        self.address = dict(address)
         self.log: deque[str] = deque(maxlen=LOG_LINES)
         self.state = QUEUED
         self.phase_name = ""
@@ -165,16 +169,23 @@ class JobManager:
         self._model_lock = threading.Lock()
 
     def submit(
-        self, name: str, work: Callable[[Progress], Any], *, command: str = "", uses_model: bool = True, page: str = ""
+        self,
+        name: str,
+        work: Callable[[Progress], Any],
+        *,
+        command: str = "",
+        uses_model: bool = True,
+        page: str = "",
+        address: Mapping[str, str] = MappingProxyType({}),
     ) -> Job:
         """Start `work(progress)` in a daemon thread.
 
         Args:
             command: the command line that does the same, shown to the user.
             uses_model: wait until no other such job runs.
-            page: of the app, from which it was started.
+            page, address: of the app, from which it was started.
         """
-        job = Job(name, command, page)
+        job = Job(name, command, page, address)
         job._again = (work, uses_model)
         self._jobs[job.id] = job
         turn = self._model_lock if uses_model else nullcontext()
@@ -185,7 +196,9 @@ class JobManager:
         """Start the work of a failed or cancelled job anew, as another job."""
         assert job._again is not None, "the job is done"
         work, uses_model = job._again
-        return self.submit(job.name, work, command=job.command, uses_model=uses_model, page=job.page)
+        return self.submit(
+            job.name, work, command=job.command, uses_model=uses_model, page=job.page, address=job.address
+        )
 
     def jobs(self) -> list[Job]:
         """Every job since the process started, newest first."""

@@ -25,8 +25,11 @@ def row(job: Job) -> None:
                     args=(job,),
                 )  # fmt: skip
             if job.page:
-                label = f"Open {job.page.capitalize()}"
-                st.page_link(f"views/{job.page}.py", label=label, icon=":material/arrow_forward:")
+                ended = job.state == "done" and job.address
+                st.page_link(
+                    f"views/{job.page}.py", label="Open result" if ended else f"Open {job.page.capitalize()}",
+                    icon=":material/arrow_forward:", query_params=job.address,
+                )  # fmt: skip
             if job.command:
                 st.caption(f"The same on the command line: {frame.code(job.command)}")
         if job.log:

@@ -100,4 +100,10 @@ def notes(result: Result) -> None:
         st.markdown(":orange-badge[partial] cancelled before it was through; this is what was done.")
     if result.notes:
         sentences = [note if note.rstrip().endswith((".", "!", "?")) else f"{note}." for note in result.notes]
-        st.caption(plain(" ".join(sentences)))
+        st.caption(plain(" ".join(map(begun, sentences))))
+
+
+def begun(sentence: str) -> str:
+    """A sentence with a capital; one that begins with the name of a column or a model stays as it is."""
+    word = sentence.split(" ", 1)[0]
+    return sentence[:1].upper() + sentence[1:] if word.rstrip(",").isalpha() else sentence

@@ -75,7 +75,8 @@ def code(text: str) -> str:
 
 def title(text: str, purpose: str) -> None:
     """The first thing on a page, drawn before anything heavy is imported; room for `actions` beside it."""
-    left, right = st.columns([5, 4], vertical_alignment="bottom")
+    with st.container(key="page_header"):
+        left, right = st.columns([5, 4], vertical_alignment="bottom")
     with left:
         st.title(text, anchor=False)
         st.caption(purpose)
@@ -142,10 +143,14 @@ def link(page: str = "", shown: Focus | None = None) -> str:
 def tighten() -> None:
     """Less empty space around the page than Streamlit leaves; on narrow screens columns stand below each other."""
     outer = "[data-testid=stColumn]:not([data-testid=stColumn] *)"
+    header = "[data-testid=stMainBlockContainer] .st-key-page_header"
     st.html(
         "<style>[data-testid=stMainBlockContainer]{padding:2.6rem 2.4rem 3rem}"
         f"@media(max-width:1100px){{[data-testid=stHorizontalBlock]:has(>{outer}){{flex-wrap:wrap}}"
-        f"[data-testid=stMainBlockContainer] {outer}{{min-width:min(100%,16rem)}}}}{comfort.style()}</style>"
+        f"[data-testid=stMainBlockContainer] {outer}{{min-width:min(100%,16rem)}}}}"
+        f"@media(max-width:1200px){{{header} [data-testid=stHorizontalBlock]{{flex-wrap:wrap;row-gap:.6rem}}"
+        f"{header} [data-testid=stColumn]{{min-width:100%}}"
+        f"{header} [data-testid=stColumn] *{{justify-content:flex-start}}}}{comfort.style()}</style>"
     )
 
 

@@ -57,11 +57,13 @@ def test_a_dial_is_shown_with_its_columns_in_the_order_of_reading():
         "ce": 3.0, "allocation": "uniform", "layer": None, "perplexity_rise": 0.1, "perplexity_rise_high": 0.2,
         "perplexity_rise_low": 0.0, "rule": "top-k", "share": 0.5, "silent": 0.5,
     }  # fmt: skip
-    made = Result("dial", tables={"dial": [row]}, params={"model": MODEL}, notes=("one", "Two."))
+    made = Result(
+        "dial", tables={"dial": [row]}, params={"model": MODEL}, notes=("one by one", "mlp_out: two.", "Three.")
+    )
     made.save(Workspace().path_of("results", "dialled"))
     at = open_page("sparsity", m=MODEL, sp_tab="What silence costs")
     assert not at.error
-    assert "one. Two" in text_of(at)
+    assert "One by one. mlp" in text_of(at)
     table = Result.load(Workspace().path_of("results", "dialled")).df("dial")
     assert exhibit.ordered(table) == [
         "allocation", "rule", "ce", "perplexity_rise", "perplexity_rise_low", "perplexity_rise_high", "share", "silent",

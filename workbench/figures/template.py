@@ -28,7 +28,8 @@ def _template() -> go.layout.Template:
         "hoverlabel": {"align": "left", "font": {"family": FONT}},
         "legend": {"orientation": "h", "y": -0.2},
     }
-    return go.layout.Template(layout=layout)
+    errors = {"color": NEUTRAL, "thickness": 1.5}
+    return go.layout.Template(layout=layout, data={"bar": [go.Bar(error_x=errors, error_y=errors)]})
 
 
 def use() -> None:

@@ -7,10 +7,10 @@ export default function ({ data, parentElement, setTriggerValue }) {
   const rows = data.rows.length, columns = data.columns.length;
   const printed = data.cells.length > 0;
   const square = rows === columns;
-  const wide = printed ? 62 : Math.max(9, Math.min(square ? 30 : 44, Math.floor(640 / columns)));
-  const tall = printed ? 21 : square ? wide : Math.max(9, Math.min(30, wide, Math.floor(620 / rows)));
   const longest = (texts, least, most) => Math.max(least, Math.min(most, 12 + 6.5 * Math.max(0, ...texts.map((text) => text.length))));
   const left = printed ? 40 : longest(data.rows, 34, 84), top = printed ? 22 : longest(data.columns, 24, 74);
+  const wide = printed ? 62 : Math.max(9, Math.min(square ? 30 : 44, Math.floor((Math.min(740, root.clientWidth || 740) - left) / columns)));
+  const tall = printed ? 21 : square ? wide : Math.max(9, Math.min(30, wide, Math.floor(620 / rows)));
 
   let box = root.querySelector(".scroll");
   if (!box) {

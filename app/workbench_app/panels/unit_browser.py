@@ -151,7 +151,7 @@ def picker(rows: pd.DataFrame, units: list[str], key: str, drawer: bool = False)
             "largest": st.column_config.ProgressColumn(min_value=0.0, max_value=largest or 1.0, format="%.3g"),
             "activations": st.column_config.BarChartColumn(help="how often how strong, both on log scales"),
             "label": st.column_config.TextColumn(width="medium"),
-            "unit": st.column_config.Column(width="small" if rows["unit"].dtype != object else 270),
+            "unit": st.column_config.Column(width="small" if pd.api.types.is_numeric_dtype(rows["unit"]) else 270),
         },
         alt="Units",
     )

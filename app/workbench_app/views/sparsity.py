@@ -17,6 +17,11 @@ TABLES = {
     "frequencies": "Density by how common the token is",
     "flow": "Which dimensions of the stream stay active from token to token",
 }
+POINTS = ("rule", "perplexity_rise", "silent", "silent_low", "silent_high", "allocation", "paper")
+DIALLED = (
+    "rule", "share", "silent", "perplexity_rise", "perplexity_rise_low", "perplexity_rise_high", "perplexity",
+    "agreement", "agreement_low", "agreement_high", "ce", "ce_low", "ce_high", "mlp_flops_kept", "allocation", "n",
+)  # fmt: skip
 PROFILE, DIAL = "sparsity_profile", "dial"
 
 
@@ -101,10 +106,11 @@ def show_dial(result: Result) -> None:
     exhibit.figure(result, "sp_dial", alt="Rise of perplexity against the share of silent neurons")
     st.caption("Dotted: a rise of perplexity of 1 % and of 3 %.")
     if result.tables.get("operating_points"):
-        exhibit.table(result, "sp_points", "operating_points")
-    if any(row["layer"] is not None for row in result.tables["dial"]):
+        exhibit.table(result, "sp_points", "operating_points", columns=POINTS)
+    layered = ("layer",) if any(row["layer"] is not None for row in result.tables["dial"]) else ()
+    if layered:
         exhibit.figure(result, "sp_dial_layers", name="dial_layers", alt="One layer gated alone")
-    exhibit.table(result, "sp_dial_rows", "dial")
+    exhibit.table(result, "sp_dial_rows", "dial", columns=layered + DIALLED)
     exhibit.notes(result)
 
 

@@ -15,7 +15,7 @@ class Reader(HTMLParser):
 
     def __init__(self) -> None:
         super().__init__()
-        self.tags, self.attributes, self.open, self.text = [], [], [], ""
+        self.tags, self.attributes, self.open, self.parts = [], [], [], []
 
     def handle_starttag(self, tag, attrs):
         self.tags.append(tag)
@@ -32,7 +32,11 @@ class Reader(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data):
-        self.text += data
+        self.parts.append(data)
+
+    @property
+    def text(self) -> str:
+        return "".join(self.parts)
 
 
 def read(page: str) -> Reader:

@@ -10,17 +10,8 @@ from workbench.recipes import BodyConfig
 from workbench.subnetworks import MaskConfig, TargetConfig
 
 from .flags import settings
-from .options import (
-    DEFAULT_TEXT,
-    DeviceOption,
-    DtypeOption,
-    JsonOption,
-    ModelOption,
-    NameOption,
-    OfflineOption,
-    TextOption,
-    WorkspaceOption,
-)  # fmt: skip
+from .options import DEFAULT_TEXT, ModelOption, NameOption, Opening, PreciseOpening, Shared, TextOption
+from .results import show
 from .terminal import TerminalProgress, note, print_json, print_table
 
 bigram_app = typer.Typer(help="Find, judge and show bigram subnetworks.", no_args_is_help=True)
@@ -34,26 +25,20 @@ def train_bigram_command(
     target: TargetConfig,
     body: BodyConfig,
     pack: PackConfig,
+    shared: PreciseOpening,
     name: NameOption = "bigram",
     model: ModelOption = "tiny-wikipedia",
     text: TextOption = DEFAULT_TEXT,
-    device: DeviceOption = "auto",
-    dtype: DtypeOption = "float32",
-    offline: OfflineOption = False,
-    workspace: WorkspaceOption = None,
-    as_json: JsonOption = False,
 ) -> None:
     """Train a mask over a model's attention and MLP weights; start it again to resume from the last checkpoint."""
     from workbench.recipes import train_bigram
-    from workbench.workspace import Workspace
 
-    place = Workspace(workspace)
+    place = shared.place()
     with TerminalProgress() as progress:
         result = train_bigram(
-            place, name, config, target, body, model=model, text=text, pack=pack, device=device, dtype=dtype,
-            offline=offline, progress=progress,
+            place, name, config, target, body, model=model, text=text, pack=pack, **shared.opening, progress=progress,
         )  # fmt: skip
-    if as_json:
+    if shared.as_json:
         print_json(result.to_json())
     else:
         print_table([result.scalars], title="mask")
@@ -68,45 +53,32 @@ def train_bigram_command(
 def evaluate_bigram_command(
     name: NameArgument,
     config: BigramEvalConfig,
+    shared: Opening,
     optimal: Annotated[
         str | None, typer.Option("--optimal", help="The subnetwork trained with --target full, for the overlap.")
     ] = None,
-    device: DeviceOption = "auto",
-    offline: OfflineOption = False,
-    workspace: WorkspaceOption = None,
-    as_json: JsonOption = False,
 ) -> None:
     """Judge a subnetwork on held-out text beside random masks, embeddings only and the full model."""
     from workbench.recipes import evaluate_bigram
-    from workbench.workspace import Workspace
 
     with TerminalProgress() as progress:
-        result = evaluate_bigram(
-            Workspace(workspace), name, config, optimal=optimal, device=device, offline=offline, progress=progress
-        )
-    if as_json:
-        print_json(result.to_json())
-        return
-    for title in ("answers", "removed", "removal", "bands", "blocks", "overlap", "rotation", "examples"):
-        if rows := result.tables.get(title):
-            print_table(rows, title=title)
-    for line in result.notes:
-        note(line)
+        result = evaluate_bigram(shared.place(), name, config, optimal=optimal, **shared.opening, progress=progress)
+    tables = ("answers", "removed", "removal", "bands", "blocks", "overlap", "rotation", "examples")
+    show(result, shared.as_json, tables)
 
 
 @bigram_app.command("show")
+@settings()
 def show_bigram_command(
     name: NameArgument,
-    workspace: WorkspaceOption = None,
-    as_json: JsonOption = False,
+    shared: Shared,
 ) -> None:
     """Say how a subnetwork was made, how much it keeps, and where."""
     from workbench.recipes import open_subnetwork
-    from workbench.workspace import Workspace
 
-    subnetwork = open_subnetwork(Workspace(workspace), name)
+    subnetwork = open_subnetwork(shared.place(), name)
     details = {"kept": subnetwork.kept, "entries": subnetwork.total, "share": subnetwork.share, **subnetwork.details}
-    if as_json:
+    if shared.as_json:
         print_json({"details": details, "matrices": subnetwork.table()})
         return
     print_table([{"what": key, "is": value} for key, value in details.items()], title=name)
@@ -119,23 +91,11 @@ def bigram_features_command(
     name: NameArgument,
     config: BigramEvalConfig,
     dictionary: Annotated[str, typer.Option("--dictionary", "-d", help="Transcoders of the workspace, by name.")],
-    device: DeviceOption = "auto",
-    offline: OfflineOption = False,
-    workspace: WorkspaceOption = None,
-    as_json: JsonOption = False,
+    shared: Opening,
 ) -> None:
     """Say through which transcoder features or codes the effect of a subnetwork runs."""
     from workbench.recipes import features_of_bigram
-    from workbench.workspace import Workspace
 
     with TerminalProgress() as progress:
-        result = features_of_bigram(
-            Workspace(workspace), name, dictionary, config, device=device, offline=offline, progress=progress
-        )
-    if as_json:
-        print_json(result.to_json())
-        return
-    for title, rows in result.tables.items():
-        print_table(rows, title=title)
-    for line in result.notes:
-        note(line)
+        result = features_of_bigram(shared.place(), name, dictionary, config, **shared.opening, progress=progress)
+    show(result, shared.as_json)

@@ -8,17 +8,7 @@ from workbench.data import PackConfig
 from workbench.store import CaptureConfig
 
 from .flags import settings
-from .options import (
-    DEFAULT_MODEL,
-    DEFAULT_TEXT,
-    DeviceOption,
-    JsonOption,
-    ModelOption,
-    NameOption,
-    OfflineOption,
-    TextOption,
-    WorkspaceOption,
-)  # fmt: skip
+from .options import DEFAULT_MODEL, DEFAULT_TEXT, ModelOption, NameOption, Opening, TextOption
 from .terminal import TerminalProgress, note, print_json
 
 
@@ -27,25 +17,21 @@ def capture_command(
     sites: Annotated[list[str], typer.Argument(help="Sites such as resid_post.12 or blocks.12.hook_resid_post.")],
     capture: CaptureConfig,
     pack: PackConfig,
+    shared: Opening,
     name: NameOption = "activations",
     model: ModelOption = DEFAULT_MODEL,
     text: TextOption = DEFAULT_TEXT,
     split: Annotated[str, typer.Option(help="train, heldout or all.")] = "train",
     run_dtype: Annotated[str, typer.Option("--model-dtype", help="float32 or bfloat16.")] = "float32",
-    device: DeviceOption = "auto",
-    offline: OfflineOption = False,
-    workspace: WorkspaceOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the estimate and stop.")] = False,
-    as_json: JsonOption = False,
 ) -> None:
     """Run a model over a text and store its activations; start it again to resume."""
     from workbench.recipes import open_subject
     from workbench.store import capture as capture_activations, plan_capture
-    from workbench.workspace import Workspace
 
-    folder = Workspace(workspace).path_of("stores", name)
+    folder = shared.place().path_of("stores", name)
     with TerminalProgress() as progress:
-        subject, packed = open_subject(model, text, pack, device=device, dtype=run_dtype, offline=offline,
+        subject, packed = open_subject(model, text, pack, device=shared.device, dtype=run_dtype, offline=shared.offline,
                                        progress=progress)  # fmt: skip
         packed = packed if split == "all" else packed.split(split)
         if dry_run:
@@ -53,7 +39,7 @@ def capture_command(
             return
         store = capture_activations(subject, packed, sites, folder, capture, progress=progress)
     data = {"name": name, "path": str(folder), "rows": store.n_rows, "partial": store.partial}
-    if as_json:
+    if shared.as_json:
         print_json(data)
     note(f"{store.n_rows:,} rows in {folder}" + ("; partial: run it again to go on" if store.partial else ""))
     if store.partial:

@@ -9,7 +9,8 @@ from workbench.report import WordsConfig
 
 from .components import discover_command, patch_command
 from .flags import settings
-from .options import DeviceOption, JsonOption, OfflineOption, WorkspaceOption
+from .options import Opening
+from .results import show
 from .terminal import TerminalProgress, note, print_json, print_table
 
 circuit_app = typer.Typer(help="Trace circuits, test them by intervention, report them.", no_args_is_help=True)
@@ -23,30 +24,26 @@ GraphArgument = Annotated[str, typer.Argument(help="Name of a graph in the works
 def trace_command(
     prompt: Annotated[str, typer.Argument(help="The prompt.")],
     trace: TraceConfig,
+    shared: Opening,
     dictionaries: Annotated[
         str, typer.Option("--dictionaries", "-d", help="Dictionary set in the workspace.")
     ] = "demo",
     target: Annotated[str | None, typer.Option(help="Token to explain; default: the most probable ones.")] = None,
     foil: Annotated[str | None, typer.Option(help="With --target: explain target minus foil.")] = None,
     name: Annotated[str | None, typer.Option(help="Name of the graph; default: made from the prompt.")] = None,
-    device: DeviceOption = "auto",
-    offline: OfflineOption = False,
-    workspace: WorkspaceOption = None,
-    as_json: JsonOption = False,
 ) -> None:
     """Trace the attribution graph of a prompt and save it in the workspace."""
     from workbench.recipes import trace_by_name
-    from workbench.workspace import Workspace
 
-    place = Workspace(workspace)
+    place = shared.place()
     with TerminalProgress() as progress:
         graph = trace_by_name(
-            place, prompt, dictionaries, target=target, foil=foil, name=name, config=trace, device=device,
-            offline=offline, progress=progress,
+            place, prompt, dictionaries, target=target, foil=foil, name=name, config=trace, **shared.opening,
+            progress=progress,
         )  # fmt: skip
     top = [graph.nodes[i] for i in graph.top(15)]
     data = {"name": graph.manifest.name, "metric": graph.metric, "value": graph.metric_value, "scores": graph.scores}
-    if as_json:
+    if shared.as_json:
         print_json(data)
         return
     note(f"{graph.metric} = {graph.metric_value:.3g}; {len(graph.nodes)} nodes, saved as graphs/{graph.manifest.name}")
@@ -67,25 +64,14 @@ def trace_command(
 def validate_command(
     name: GraphArgument,
     validation: ValidateConfig,
-    device: DeviceOption = "auto",
-    offline: OfflineOption = False,
-    workspace: WorkspaceOption = None,
-    as_json: JsonOption = False,
+    shared: Opening,
 ) -> None:
     """Remove nodes from the model and compare what happens with what the graph predicts."""
     from workbench.recipes import validate_by_name
-    from workbench.workspace import Workspace
 
     with TerminalProgress() as progress:
-        result = validate_by_name(Workspace(workspace), name, validation, device, offline, progress)
-    if as_json:
-        print_json(result.to_json())
-        return
-    for table in ("groups", "bands"):
-        if rows := result.tables.get(table):
-            print_table(rows, title=table)
-    for line in result.notes:
-        note(line)
+        result = validate_by_name(shared.place(), name, validation, shared.device, shared.offline, progress)
+    show(result, shared.as_json, ("groups", "bands"))
 
 
 @circuit_app.command("report")
@@ -93,23 +79,19 @@ def validate_command(
 def report_command(
     name: GraphArgument,
     words: WordsConfig,
+    shared: Opening,
     formats: Annotated[list[str], typer.Option("--format", "-f", help="html, interactive, json, markdown or pdf.")] = [  # noqa: B006
         "html",
         "json",
     ],
-    device: DeviceOption = "auto",
-    offline: OfflineOption = False,
-    workspace: WorkspaceOption = None,
-    as_json: JsonOption = False,
 ) -> None:
     """Write the report of a graph: self-contained HTML, JSON, Markdown or PDF."""
     from workbench.recipes import report_by_name
-    from workbench.workspace import Workspace
 
     with TerminalProgress() as progress:
-        place = Workspace(workspace)
-        paths = report_by_name(place, name, tuple(formats), device, offline, progress, words=words)
-    if as_json:
+        place = shared.place()
+        paths = report_by_name(place, name, tuple(formats), shared.device, shared.offline, progress, words=words)
+    if shared.as_json:
         print_json([str(path) for path in paths])
     for path in paths:
         note(str(path))

@@ -10,7 +10,7 @@ from workbench.circuits import GroupConfig, MergeConfig, PruneConfig
 
 from .circuit import GraphArgument
 from .flags import settings
-from .options import JsonOption, WorkspaceOption
+from .options import Shared
 from .terminal import note, print_json, print_table
 
 
@@ -19,21 +19,19 @@ def group_command(
     name: GraphArgument,
     grouping: GroupConfig,
     pruning: PruneConfig,
+    shared: Shared,
     edited: Annotated[Path | None, typer.Option("--from", help="Take the groups of this JSON file instead.")] = None,
     to: Annotated[Path | None, typer.Option("--to", help="Write the groups to this file, to be edited.")] = None,
-    workspace: WorkspaceOption = None,
-    as_json: JsonOption = False,
 ) -> None:
     """Suggest supernodes (what writes alike, fires alike, stands alike), or save edited ones."""
     from workbench.core import write_bytes
     from workbench.recipes import group_by_name
-    from workbench.workspace import Workspace
 
-    result = group_by_name(Workspace(workspace), name, grouping, pruning, edited)
+    result = group_by_name(shared.place(), name, grouping, pruning, edited)
     groups = [{key: row[key] for key in ("name", "members", "rationale")} for row in result.tables["groups"]]
     if to is not None:
         write_bytes(to, json.dumps(groups, indent=1, ensure_ascii=False).encode() + b"\n")
-    if as_json:
+    if shared.as_json:
         print_json(result.to_json())
         return
     shown = [{"group": g["name"], "members": len(g["members"]), "why": g["rationale"]} for g in groups]
@@ -47,17 +45,15 @@ def compare_command(
     names: Annotated[list[str], typer.Argument(help="Names of graphs in the workspace.")],
     comparison: MergeConfig,
     pruning: PruneConfig,
+    shared: Shared,
     merge: Annotated[bool, typer.Option("--merge", help="Merge them: how stable is each node and edge?")] = False,
     name: Annotated[str | None, typer.Option(help="Name of what is saved.")] = None,
-    workspace: WorkspaceOption = None,
-    as_json: JsonOption = False,
 ) -> None:
     """Lay two graphs beside each other, or merge graphs over several prompts of one task."""
     from workbench.recipes import compare_by_name
-    from workbench.workspace import Workspace
 
-    result = compare_by_name(Workspace(workspace), names, comparison, pruning, merge, name)
-    if as_json:
+    result = compare_by_name(shared.place(), names, comparison, pruning, merge, name)
+    if shared.as_json:
         print_json(result.to_json())
         return
     print_table([{"number": key, "value": value} for key, value in result.scalars.items()])

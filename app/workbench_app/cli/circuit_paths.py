@@ -8,7 +8,7 @@ from workbench.circuits import PathConfig
 
 from .circuit import GraphArgument
 from .flags import settings
-from .options import DeviceOption, JsonOption, OfflineOption, WorkspaceOption
+from .options import Opening
 from .terminal import TerminalProgress, note, print_json, print_table
 
 
@@ -16,19 +16,15 @@ from .terminal import TerminalProgress, note, print_json, print_table
 def paths_command(
     name: GraphArgument,
     paths: PathConfig,
+    shared: Opening,
     node: Annotated[str, typer.Argument(help="Id of a feature; none: the one with the largest effect.")] = "",
-    device: DeviceOption = "auto",
-    offline: OfflineOption = False,
-    workspace: WorkspaceOption = None,
-    as_json: JsonOption = False,
 ) -> None:
     """Search for the strongest paths into a feature of a graph, through features and heads."""
     from workbench.recipes import paths_by_name
-    from workbench.workspace import Workspace
 
     with TerminalProgress() as progress:
-        result = paths_by_name(Workspace(workspace), name, node, paths, device, offline, progress)
-    if as_json:
+        result = paths_by_name(shared.place(), name, node, paths, shared.device, shared.offline, progress)
+    if shared.as_json:
         print_json(result.to_json())
         return
     shown = [{key: row[key] for key in ("path", "value", "share")} for row in result.tables["paths"]]
@@ -37,8 +33,10 @@ def paths_command(
         note(line)
 
 
+@settings()
 def weights_command(
     feature: Annotated[str, typer.Argument(help="A feature, written layer.index.")],
+    shared: Opening,
     dictionaries: Annotated[
         str, typer.Option("--dictionaries", "-d", help="Dictionary set in the workspace.")
     ] = "demo",
@@ -47,20 +45,15 @@ def weights_command(
         list[str] | None, typer.Option("--head", help="Look through this head (layer.head); repeat for several.")
     ] = None,
     count: Annotated[int, typer.Option(min=1, help="Features, tokens or ways shown.")] = 10,
-    device: DeviceOption = "auto",
-    offline: OfflineOption = False,
-    workspace: WorkspaceOption = None,
-    as_json: JsonOption = False,
 ) -> None:
     """What a feature reads on any input: features and tokens that the weights connect to it, also through heads."""
     from workbench.recipes import weights_by_name
-    from workbench.workspace import Workspace
 
     with TerminalProgress() as progress:
         result = weights_by_name(
-            Workspace(workspace), dictionaries, feature, source, heads or (), count, device, offline, progress
+            shared.place(), dictionaries, feature, source, heads or (), count, shared.device, shared.offline, progress
         )
-    if as_json:
+    if shared.as_json:
         print_json(result.to_json())
         return
     for title, rows in result.tables.items():

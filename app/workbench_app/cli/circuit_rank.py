@@ -8,7 +8,7 @@ from workbench.recipes import ScoreRankingConfig
 
 from .circuit import GraphArgument
 from .flags import settings
-from .options import DeviceOption, JsonOption, OfflineOption, WorkspaceOption
+from .options import Opening, Shared
 from .terminal import TerminalProgress, note, print_json, print_table
 
 
@@ -16,18 +16,14 @@ from .terminal import TerminalProgress, note, print_json, print_table
 def rank_command(
     name: Annotated[str, typer.Argument(help="Name of a dictionary set in the workspace.")],
     ranking: ScoreRankingConfig,
-    device: DeviceOption = "auto",
-    offline: OfflineOption = False,
-    workspace: WorkspaceOption = None,
-    as_json: JsonOption = False,
+    shared: Opening,
 ) -> None:
     """Rank trained dictionaries and spoiled copies of them by every score of their graphs."""
     from workbench.recipes import rank_by_name
-    from workbench.workspace import Workspace
 
     with TerminalProgress() as progress:
-        result = rank_by_name(Workspace(workspace), name, ranking, device, offline, progress)
-    if as_json:
+        result = rank_by_name(shared.place(), name, ranking, shared.device, shared.offline, progress)
+    if shared.as_json:
         print_json(result.to_json())
     else:
         print_table(result.tables["ranking"], title="scores of the set and its spoiled copies")
@@ -37,14 +33,14 @@ def rank_command(
         raise typer.Exit(130)
 
 
-def ledger_command(name: GraphArgument, workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None:
+@settings()
+def ledger_command(name: GraphArgument, shared: Shared) -> None:
     """How much influence leaves a graph through reconstruction errors, layer by layer."""
     from workbench.circuits import error_ledger
     from workbench.core import CircuitGraph
-    from workbench.workspace import Workspace
 
-    result = error_ledger(CircuitGraph.load(Workspace(workspace).open("graphs", name).path))
-    if as_json:
+    result = error_ledger(CircuitGraph.load(shared.place().open("graphs", name).path))
+    if shared.as_json:
         print_json(result.to_json())
         return
     print_table([result.scalars], title="where influence ends")
@@ -53,25 +49,22 @@ def ledger_command(name: GraphArgument, workspace: WorkspaceOption = None, as_js
         note(line)
 
 
+@settings()
 def heads_command(
     name: GraphArgument,
+    shared: Opening,
     edges: Annotated[
         list[str] | None, typer.Argument(help="Edges as source->target (node ids); none: the strongest.")
     ] = None,
     strongest: Annotated[int, typer.Option(min=1, help="How many edges where none is named.")] = 5,
     heads: Annotated[int, typer.Option(min=1, help="Heads shown of each edge.")] = 6,
-    device: DeviceOption = "auto",
-    offline: OfflineOption = False,
-    workspace: WorkspaceOption = None,
-    as_json: JsonOption = False,
 ) -> None:
     """Which attention heads carry an edge of a graph."""
     from workbench.recipes import heads_by_name
-    from workbench.workspace import Workspace
 
     with TerminalProgress() as progress:
-        result = heads_by_name(Workspace(workspace), name, edges or (), strongest, device, offline, progress)
-    if as_json:
+        result = heads_by_name(shared.place(), name, edges or (), strongest, shared.device, shared.offline, progress)
+    if shared.as_json:
         print_json(result.to_json())
         return
     for edge in result.tables["edges"]:

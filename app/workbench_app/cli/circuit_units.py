@@ -7,7 +7,7 @@ import typer
 from workbench.circuits import TopUnitsConfig
 
 from .flags import settings
-from .options import DeviceOption, JsonOption, OfflineOption, WorkspaceOption
+from .options import Opening
 from .terminal import TerminalProgress, note, print_json, print_table
 
 
@@ -15,20 +15,18 @@ from .terminal import TerminalProgress, note, print_json, print_table
 def units_command(
     dictionaries: Annotated[str, typer.Argument(help="Transcoders in the workspace.")],
     config: TopUnitsConfig,
+    shared: Opening,
     task: Annotated[str, typer.Option(help="A known task or a task file.")] = "greater-than",
     prompts: Annotated[int, typer.Option(min=2, help="Prompts of the task.")] = 100,
-    device: DeviceOption = "auto",
-    offline: OfflineOption = False,
-    workspace: WorkspaceOption = None,
-    as_json: JsonOption = False,
 ) -> None:
     """Keep the k most varying units of one MLP: the task's score against k, transcoder features and neurons."""
     from workbench.recipes import top_units_by_name
-    from workbench.workspace import Workspace
 
     with TerminalProgress() as progress:
-        result = top_units_by_name(Workspace(workspace), dictionaries, task, prompts, config, device, offline, progress)
-    if as_json:
+        result = top_units_by_name(
+            shared.place(), dictionaries, task, prompts, config, shared.device, shared.offline, progress
+        )
+    if shared.as_json:
         print_json(result.to_json())
         return
     print_table(result.tables["curve"], title=f"{task}: score at layer {int(result.scalars['layer'])}")

@@ -9,18 +9,7 @@ from workbench.dictionaries import CodebookConfig
 from workbench.recipes import CodebooksConfig
 
 from .flags import settings
-from .options import (
-    DEFAULT_MODEL,
-    DEFAULT_TEXT,
-    DeviceOption,
-    DtypeOption,
-    JsonOption,
-    ModelOption,
-    NameOption,
-    OfflineOption,
-    TextOption,
-    WorkspaceOption,
-)  # fmt: skip
+from .options import DEFAULT_MODEL, DEFAULT_TEXT, ModelOption, NameOption, PreciseOpening, TextOption
 from .terminal import TerminalProgress, note, print_json, print_table
 
 codebook_app = typer.Typer(help="Put discrete codes into a language model, and use them.", no_args_is_help=True)
@@ -35,27 +24,22 @@ def train_codebooks_command(
     sites: Annotated[
         list[str], typer.Option("--sites", "-s", help="Sites such as attn_z.3, repeated or with commas between them.")
     ],
+    shared: PreciseOpening,
     name: NameOption = "codebooks",
     model: ModelOption = DEFAULT_MODEL,
     text: TextOption = DEFAULT_TEXT,
-    device: DeviceOption = "auto",
-    dtype: DtypeOption = "float32",
-    offline: OfflineOption = False,
-    workspace: WorkspaceOption = None,
-    as_json: JsonOption = False,
 ) -> None:
     """Train codebooks in a language model; start it again to resume from the last checkpoint."""
     from workbench.recipes import train_codebooks
-    from workbench.workspace import Workspace
 
-    place = Workspace(workspace)
+    place = shared.place()
     named = [site.strip() for part in sites for site in part.split(",") if site.strip()]
     with TerminalProgress() as progress:
         result = train_codebooks(
-            place, name, named, codebook, config, model=model, text=text, pack=pack, device=device, dtype=dtype,
-            offline=offline, progress=progress,
+            place, name, named, codebook, config, model=model, text=text, pack=pack, **shared.opening,
+            progress=progress,
         )  # fmt: skip
-    if as_json:
+    if shared.as_json:
         print_json(result.to_json())
     else:
         print_table(result.tables["losses"], title="losses")

@@ -1,6 +1,6 @@
 """`workbench codebook search` and `steer`: find codes in text, and activate them while text is generated."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 
@@ -9,16 +9,9 @@ from workbench.features import CodeSearchConfig
 from workbench.recipes import SteeringConfig
 
 from .flags import settings
-from .options import (
-    DEFAULT_TEXT,
-    DeviceOption,
-    DtypeOption,
-    JsonOption,
-    OfflineOption,
-    TextOption,
-    WorkspaceOption,
-)  # fmt: skip
-from .terminal import TerminalProgress, note, print_json, print_table
+from .options import DEFAULT_TEXT, PreciseOpening, TextOption
+from .results import show
+from .terminal import TerminalProgress
 
 NamedOption = Annotated[str, typer.Option("--name", help="Codebooks (or other dictionaries) of the workspace.")]
 OwnModelOption = Annotated[
@@ -31,6 +24,7 @@ def search_command(
     pattern: Annotated[str, typer.Argument(help=r"Regular expression with one group, such as '\b(1[0-9]{3})\b'.")],
     search: CodeSearchConfig,
     pack: PackConfig,
+    shared: PreciseOpening,
     by: Annotated[
         Literal["tokens", "topic"], typer.Option(help="Codes of the captured tokens, or of windows that match.")
     ] = "tokens",
@@ -39,28 +33,23 @@ def search_command(
     split: Annotated[Literal["train", "heldout", "all"], typer.Option(help="Part of the text.")] = "train",
     text: TextOption = DEFAULT_TEXT,
     model: OwnModelOption = None,
-    device: DeviceOption = "auto",
-    dtype: DtypeOption = "float32",
-    offline: OfflineOption = False,
-    workspace: WorkspaceOption = None,
-    as_json: JsonOption = False,
 ) -> None:
     """Find the codes that fire where an expression matches, with precision, recall and count."""
     from workbench.recipes import search_by_name
-    from workbench.workspace import Workspace
 
     with TerminalProgress() as progress:
         result = search_by_name(
-            Workspace(workspace), name, pattern, search, by=by, related=related, text=text, pack=pack, split=split,
-            model=model, device=device, dtype=dtype, offline=offline, progress=progress,
+            shared.place(), name, pattern, search, by=by, related=related, text=text, pack=pack, split=split,
+            model=model, **shared.opening, progress=progress,
         )  # fmt: skip
-    _show(result, as_json, ("codes", "relations"))
+    show(result, shared.as_json, ("codes", "relations"))
 
 
 @settings(steering=SteeringConfig, pack=PackConfig)
 def steer_command(
     steering: SteeringConfig,
     pack: PackConfig,
+    shared: PreciseOpening,
     topics: Annotated[
         list[str] | None, typer.Option("--topic", help="NAME=REGEX, repeated; none: five built-in topics.")
     ] = None,
@@ -70,22 +59,16 @@ def steer_command(
     name: NamedOption = "codebooks",
     text: TextOption = DEFAULT_TEXT,
     model: OwnModelOption = None,
-    device: DeviceOption = "auto",
-    dtype: DtypeOption = "float32",
-    offline: OfflineOption = False,
-    workspace: WorkspaceOption = None,
-    as_json: JsonOption = False,
 ) -> None:
     """Generate with a topic's codes active, beside random codes and none: success and what it costs."""
     from workbench.recipes import steer_by_name
-    from workbench.workspace import Workspace
 
     with TerminalProgress() as progress:
         result = steer_by_name(
-            Workspace(workspace), name, _topics(topics), steering, prompts=prompts or None, text=text, pack=pack,
-            model=model, device=device, dtype=dtype, offline=offline, progress=progress,
+            shared.place(), name, _topics(topics), steering, prompts=prompts or None, text=text, pack=pack,
+            model=model, **shared.opening, progress=progress,
         )  # fmt: skip
-    _show(result, as_json, ("steering",))
+    show(result, shared.as_json, ("steering",))
 
 
 def _topics(given: list[str] | None) -> dict[str, str] | None:
@@ -95,26 +78,3 @@ def _topics(given: list[str] | None) -> dict[str, str] | None:
     if any(not name or not pattern for name, _, pattern in pairs):
         raise typer.BadParameter("write NAME=REGEX", param_hint="--topic")
     return {name: pattern for name, _, pattern in pairs}
-
-
-def _show(result: Any, as_json: bool, tables: tuple[str, ...]) -> None:
-    if as_json:
-        print_json(result.to_json())
-        return
-    for table in tables:
-        if rows := result.tables.get(table):
-            print_table([_folded(row) for row in rows], title=table)
-    for line in result.notes:
-        note(line)
-
-
-def _folded(row: dict[str, Any]) -> dict[str, Any]:
-    """A row whose intervals stand behind their values."""
-    shown: dict[str, Any] = {}
-    for key, value in row.items():
-        if key.endswith(("_low", "_high")):
-            continue
-        shown[key] = value
-        if (low := row.get(f"{key}_low")) is not None:
-            shown[f"{key} interval"] = f"{low:.3g} to {row[f'{key}_high']:.3g}"
-    return shown

@@ -10,7 +10,7 @@ from workbench.circuits import PatchConfig
 from workbench.recipes import DEFAULT_SCORERS, SCORERS, DiscoverConfig
 
 from .flags import settings
-from .options import DEFAULT_MODEL, DeviceOption, JsonOption, ModelOption, OfflineOption, WorkspaceOption
+from .options import DEFAULT_MODEL, ModelOption, Opening
 from .terminal import TerminalProgress, note, print_json, print_table
 
 TaskArgument = Annotated[str, typer.Argument(help="A registered task, or a task file (.toml, .json).")]
@@ -24,24 +24,19 @@ _SCORERS = f"Repeat for several: {', '.join(SCORERS)}. [default: {', '.join(DEFA
 def patch_command(
     task: TaskArgument,
     patch: PatchConfig,
+    shared: Opening,
     model: ModelOption = DEFAULT_MODEL,
     count: CountOption = 24,
     name: ResultOption = None,
-    device: DeviceOption = "auto",
-    offline: OfflineOption = False,
-    workspace: WorkspaceOption = None,
-    as_json: JsonOption = False,
 ) -> None:
     """Patch every head and MLP (or edge) between prompts and their corrupted twins, exactly."""
     from workbench.recipes import patch_by_name
-    from workbench.workspace import Workspace
 
     with TerminalProgress() as progress:
         result = patch_by_name(
-            Workspace(workspace), task, model, patch, count, name=name, device=device, offline=offline,
-            progress=progress,
+            shared.place(), task, model, patch, count, name=name, **shared.opening, progress=progress,
         )  # fmt: skip
-    if as_json:
+    if shared.as_json:
         print_json(result.to_json())
         return
     note(f"clean {result.scalars['clean']:.3g}, corrupted {result.scalars['corrupted']:.3g}")
@@ -54,6 +49,7 @@ def patch_command(
 def discover_command(
     task: TaskArgument,
     discover: DiscoverConfig,
+    shared: Opening,
     model: ModelOption = DEFAULT_MODEL,
     scorers: Annotated[list[str] | None, typer.Option("--scorer", "-s", help=_SCORERS, show_default=False)] = None,
     count: CountOption = 24,
@@ -61,22 +57,17 @@ def discover_command(
     circuit_file: Annotated[
         Path | None, typer.Option(help="Write the edges of the last scorer that has some as a MIB circuit file.")
     ] = None,
-    device: DeviceOption = "auto",
-    offline: OfflineOption = False,
-    workspace: WorkspaceOption = None,
-    as_json: JsonOption = False,
 ) -> None:
     """Score heads, MLPs and edges by several methods; test the scores by exact ablation and by keeping circuits."""
     from workbench.recipes import discover_by_name
-    from workbench.workspace import Workspace
 
-    place = Workspace(workspace)
+    place = shared.place()
     with TerminalProgress() as progress:
         result = discover_by_name(
-            place, task, model, tuple(scorers or DEFAULT_SCORERS), discover, count, name=name, device=device,
-            offline=offline, circuit_file=circuit_file, progress=progress,
+            place, task, model, tuple(scorers or DEFAULT_SCORERS), discover, count, name=name, **shared.opening,
+            circuit_file=circuit_file, progress=progress,
         )  # fmt: skip
-    if as_json:
+    if shared.as_json:
         print_json(result.to_json())
         return
     for title, rows in _tables(result.tables).items():

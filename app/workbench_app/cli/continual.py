@@ -9,15 +9,7 @@ from workbench.evaluation import ContinualConfig
 from workbench.recipes import TopicRowsConfig
 
 from .flags import settings
-from .options import (
-    DEFAULT_MODEL,
-    DeviceOption,
-    DtypeOption,
-    JsonOption,
-    ModelOption,
-    OfflineOption,
-    WorkspaceOption,
-)  # fmt: skip
+from .options import DEFAULT_MODEL, ModelOption, PreciseOpening
 from .terminal import TerminalProgress, note, print_json, print_table
 
 
@@ -26,26 +18,20 @@ def continual_command(
     protocol: ContinualConfig,
     bottleneck: KeyValueConfig,
     rows: TopicRowsConfig,
+    shared: PreciseOpening,
     data: Annotated[
         Literal["digits", "topics"], typer.Argument(help="Digits, or topics of articles by a model's states.")
     ] = "digits",
     model: ModelOption = DEFAULT_MODEL,
-    device: DeviceOption = "auto",
-    dtype: DtypeOption = "float32",
-    offline: OfflineOption = False,
-    workspace: WorkspaceOption = None,
-    as_json: JsonOption = False,
 ) -> None:
     """Learn classes task by task: a key-value bottleneck, a linear probe, neighbours, and each of them i.i.d."""
     from workbench.recipes import continual_by_name
-    from workbench.workspace import Workspace
 
     with TerminalProgress() as progress:
         result = continual_by_name(
-            Workspace(workspace), data, protocol, bottleneck, rows, model=model, device=device, dtype=dtype,
-            offline=offline, progress=progress,
+            shared.place(), data, protocol, bottleneck, rows, model=model, **shared.opening, progress=progress,
         )  # fmt: skip
-    if as_json:
+    if shared.as_json:
         print_json(result.to_json())
     else:
         print_table([_shown(row) for row in result.tables["final"]], title=f"{data}: accuracy after the last task")

@@ -8,16 +8,7 @@ from workbench.data import PackConfig
 from workbench_probes import ConvergentConfig
 
 from .flags import settings
-from .options import (
-    DEFAULT_TEXT,
-    DeviceOption,
-    DtypeOption,
-    JsonOption,
-    NameOption,
-    OfflineOption,
-    TextOption,
-    WorkspaceOption,
-)  # fmt: skip
+from .options import DEFAULT_TEXT, NameOption, PreciseOpening, TextOption
 from .terminal import TerminalProgress, note, print_json, print_table
 
 
@@ -27,24 +18,18 @@ def converge_command(
     pack: PackConfig,
     first: Annotated[str, typer.Argument(help="NAME@SITE: a model's activations, or the features of a set.")],
     second: Annotated[str, typer.Argument(help="The same, to compare with.")],
+    shared: PreciseOpening,
     name: NameOption = "convergence",
     text: TextOption = DEFAULT_TEXT,
-    device: DeviceOption = "auto",
-    dtype: DtypeOption = "float32",
-    offline: OfflineOption = False,
-    workspace: WorkspaceOption = None,
-    as_json: JsonOption = False,
 ) -> None:
     """Match units one to one, predict them from few others, and cluster them across both sets."""
     from workbench.recipes import converge_by_name
-    from workbench.workspace import Workspace
 
     with TerminalProgress() as progress:
         result = converge_by_name(
-            Workspace(workspace), first, second, text, config, pack, name=name, device=device, dtype=dtype,
-            offline=offline, progress=progress,
+            shared.place(), first, second, text, config, pack, name=name, **shared.opening, progress=progress,
         )  # fmt: skip
-    if as_json:
+    if shared.as_json:
         print_json(result.to_json())
         return
     print_table([result.scalars], title=f"{first} and {second}: mean correlation")

@@ -9,7 +9,7 @@ from workbench.data import PackConfig
 from workbench.evaluation import EvaluateConfig
 
 from .flags import settings
-from .options import DEFAULT_TEXT, DeviceOption, JsonOption, OfflineOption, TextOption, WorkspaceOption
+from .options import DEFAULT_TEXT, Opening, TextOption
 from .terminal import TerminalProgress, note, print_json, print_table
 
 _MORE = "Measure these, too: probing, absorption, stability (separated by commas)."
@@ -20,27 +20,23 @@ def evaluate_command(
     names: Annotated[list[str], typer.Argument(help="Names of dictionary sets in the workspace.")],
     evaluation: EvaluateConfig,
     pack: PackConfig,
+    shared: Opening,
     text: TextOption = DEFAULT_TEXT,
     also: Annotated[str, typer.Option(help=_MORE)] = "",
     neurons: Annotated[bool, typer.Option(help="Put plain neurons with the same L0 beside them.")] = True,
     model: Annotated[str | None, typer.Option("--model", "-m", help="Default: the model they were trained on.")] = None,
-    device: DeviceOption = "auto",
-    offline: OfflineOption = False,
-    workspace: WorkspaceOption = None,
-    as_json: JsonOption = False,
 ) -> None:
     """Measure reconstruction, sparsity and spliced cross-entropy on held-out documents, beside controls."""
     from workbench.recipes import judge_by_name
-    from workbench.workspace import Workspace
 
     wanted = [part.strip() for part in also.split(",") if part.strip()]
     with TerminalProgress() as progress:
         judged = judge_by_name(
-            Workspace(workspace), names, text, evaluation, pack, model=model, device=device, offline=offline,
+            shared.place(), names, text, evaluation, pack, model=model, **shared.opening,
             neurons=neurons, also=wanted, progress=progress,
         )  # fmt: skip
     shown = {"comparison": judged.comparison, **judged.more}
-    if as_json:
+    if shared.as_json:
         evaluations = {name: result.to_json() for name, result in judged.evaluations.items()}
         print_json({"evaluations": evaluations, **{kind: result.to_json() for kind, result in shown.items()}})
         return

@@ -9,7 +9,7 @@ from workbench.data import PackConfig
 from workbench.exchange import ImportConfig
 
 from .flags import settings
-from .options import DeviceOption, JsonOption, OfflineOption, WorkspaceOption
+from .options import JsonOption, OfflineOption, Opening, WorkspaceOption
 from .terminal import TerminalProgress, note, print_json, print_table
 
 SetArgument = Annotated[str, typer.Argument(help="Name of a dictionary set in the workspace.")]
@@ -50,24 +50,20 @@ def export_command(
         str, typer.Option(help="saelens, sparsify, circuit-tracer, circuit-tracer-clt, delphi, saebench.")
     ],
     to: Annotated[Path, typer.Option("--to", help="A new or empty folder.")],
+    shared: Opening,
     text: Annotated[str | None, typer.Option("--text", "-t", help="delphi: the text to encode.")] = None,
     sequences: Annotated[int, typer.Option(min=1, help="delphi: held-out sequences to encode.")] = 256,
     splits: Annotated[int, typer.Option(min=1, help="delphi: files that the latents are divided into.")] = 5,
-    device: DeviceOption = "auto",
-    offline: OfflineOption = False,
-    workspace: WorkspaceOption = None,
-    as_json: JsonOption = False,
 ) -> None:
     """Write dictionaries, what they saw or how they scored in another library's layout."""
     from workbench.recipes import export_by_name
-    from workbench.workspace import Workspace
 
     with TerminalProgress() as progress:
         done = export_by_name(
-            Workspace(workspace), name, format, to, text=text, sequences=sequences, splits=splits, pack_config=pack,
-            device=device, offline=offline, progress=progress,
+            shared.place(), name, format, to, text=text, sequences=sequences, splits=splits, pack_config=pack,
+            **shared.opening, progress=progress,
         )  # fmt: skip
-    if as_json:
+    if shared.as_json:
         print_json({"format": done.format, "path": str(done.path), "sites": done.sites, "notes": done.notes})
         return
     note(f"{len(done.sites)} dictionaries as {done.format} in {done.path}")

@@ -1,5 +1,6 @@
 """Command-line flags made from settings classes, so that a field is written down once."""
 
+import dataclasses
 import functools
 import inspect
 import itertools
@@ -14,6 +15,8 @@ import typer
 from pydantic.fields import FieldInfo
 
 from workbench.core import Config, ConfigError, nearest
+
+from .options import Shared
 
 _PLAIN = (int, float, str, bool, Path)
 
@@ -75,7 +78,8 @@ def settings(**classes: type[Config] | Sweep) -> Callable[[Callable], Callable]:
 
     `--config FILE.toml` is added too: its keys are the fields, or one table per parameter where there are
     several. Flags win over the file; one flag serves every class that has a field of its name. Fields that are no
-    plain values can be given in the file only. A `Sweep` gives a list of settings.
+    plain values can be given in the file only. A `Sweep` gives a list of settings. A parameter that is annotated
+    with a group of shared options (`Shared` or a class made from it) becomes one flag per field of the group.
     """
     flags: dict[str, tuple[Any, Any]] = {}
     for config_class in classes.values():
@@ -88,19 +92,26 @@ def settings(**classes: type[Config] | Sweep) -> Callable[[Callable], Callable]:
 
     def decorate(function: Callable) -> Callable:
         signature = inspect.signature(function)
+        groups = {name: p.annotation for name, p in signature.parameters.items() if _is_group(p.annotation)}
 
         @functools.wraps(function)
         def command(**values: Any) -> Any:
-            tables = _tables(values.pop("config_file"), classes)
+            shared = {
+                name: group(**{field.name: values.pop(field.name) for field in dataclasses.fields(group)})
+                for name, group in groups.items()
+            }
+            tables = _tables(values.pop("config_file", None), classes)
             given = {name: value for name in flags if (value := values.pop(name)) not in (None, [])}
             for parameter, config_class in classes.items():
                 names = [*config_class.model_fields, *([config_class.key] if isinstance(config_class, Sweep) else [])]
                 tables[parameter] |= {name: given[name] for name in names if name in given}
             configs = {parameter: classes[parameter].parse(table, "settings") for parameter, table in tables.items()}
-            return function(**values, **configs)
+            return function(**values, **shared, **configs)
 
-        kept = [p for name, p in signature.parameters.items() if name not in classes]
-        made = [_parameter("config_file", Path | None, typer.Option(None, "--config", help=_FILE_HELP))]
+        kept = [p for name, p in signature.parameters.items() if name not in classes and name not in groups]
+        made = [_parameter(f.name, f.type, f.default) for group in groups.values() for f in dataclasses.fields(group)]
+        if classes:
+            made.append(_parameter("config_file", Path | None, typer.Option(None, "--config", help=_FILE_HELP)))
         made += [_parameter(name, kind | None, option) for name, (kind, option) in flags.items()]
         parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in (*kept, *made)]
         command.__signature__ = signature.replace(parameters=parameters)  # pyright: ignore[reportAttributeAccessIssue]
@@ -147,6 +158,10 @@ def _tables(file: Path | None, classes: Mapping[str, type[Config] | Sweep]) -> d
 
 def _parameter(name: str, kind: Any, option: Any) -> inspect.Parameter:
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=option, annotation=kind)
+
+
+def _is_group(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, Shared)
 
 
 def _flag(name: str, field: FieldInfo) -> tuple[Any, Any] | None:

@@ -8,18 +8,7 @@ from workbench.data import PackConfig
 from workbench_probes import GeometryConfig
 
 from .flags import settings
-from .options import (
-    DEFAULT_MODEL,
-    DEFAULT_TEXT,
-    DeviceOption,
-    DtypeOption,
-    JsonOption,
-    ModelOption,
-    NameOption,
-    OfflineOption,
-    TextOption,
-    WorkspaceOption,
-)  # fmt: skip
+from .options import DEFAULT_MODEL, DEFAULT_TEXT, ModelOption, NameOption, PreciseOpening, TextOption
 from .terminal import TerminalProgress, note, print_json, print_table
 
 
@@ -27,6 +16,7 @@ from .terminal import TerminalProgress, note, print_json, print_table
 def geometry_command(
     config: GeometryConfig,
     pack: PackConfig,
+    shared: PreciseOpening,
     sites: Annotated[
         list[str] | None,
         typer.Option("--sites", "-s", help="resid_post (all layers), mlp_out.3, attn_z.4-7 [default: resid_post]."),
@@ -34,22 +24,16 @@ def geometry_command(
     name: NameOption = "geometry",
     model: ModelOption = DEFAULT_MODEL,
     text: TextOption = DEFAULT_TEXT,
-    device: DeviceOption = "auto",
-    dtype: DtypeOption = "float32",
-    offline: OfflineOption = False,
-    workspace: WorkspaceOption = None,
-    as_json: JsonOption = False,
 ) -> None:
     """Measure anisotropy, intrinsic dimension, outliers, and how alike and how linear the layers are."""
     from workbench.recipes import geometry_by_name
-    from workbench.workspace import Workspace
 
     with TerminalProgress() as progress:
         result = geometry_by_name(
-            Workspace(workspace), model, text, sites or ["resid_post"], config, pack, name=name, device=device,
-            dtype=dtype, offline=offline, progress=progress,
+            shared.place(), model, text, sites or ["resid_post"], config, pack, name=name, **shared.opening,
+            progress=progress,
         )  # fmt: skip
-    if as_json:
+    if shared.as_json:
         print_json(result.to_json())
     else:
         hidden = ("layer", "two_nn_error", "likelihood_dimension_error")

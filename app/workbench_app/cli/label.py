@@ -8,15 +8,7 @@ from workbench.data import PackConfig
 from workbench.features import LabelConfig, ScanConfig
 
 from .flags import settings
-from .options import (
-    DEFAULT_TEXT,
-    DeviceOption,
-    DtypeOption,
-    JsonOption,
-    OfflineOption,
-    TextOption,
-    WorkspaceOption,
-)  # fmt: skip
+from .options import DEFAULT_TEXT, PreciseOpening, TextOption
 from .terminal import TerminalProgress, note, print_json, print_table
 
 
@@ -27,28 +19,23 @@ def label_command(
     pack: PackConfig,
     name: Annotated[str, typer.Argument(help="Dictionaries of the workspace.")],
     member: Annotated[str, typer.Argument(help="Which of them, e.g. mlp_in.12.")],
+    shared: PreciseOpening,
     explainer: Annotated[
         str, typer.Option("--explainer", help="A model, or http://... of a chat server [default: rules over tokens].")
     ] = "",
     model: Annotated[str | None, typer.Option("--model", "-m", help="Default: the model that they belong to.")] = None,
     text: TextOption = DEFAULT_TEXT,
-    device: DeviceOption = "auto",
-    dtype: DtypeOption = "float32",
-    offline: OfflineOption = False,
-    workspace: WorkspaceOption = None,
-    as_json: JsonOption = False,
 ) -> None:
     """Label units by rules over tokens and neighbours (or by a language model), scored on held-out documents."""
     from workbench.recipes import label_by_name
-    from workbench.workspace import Workspace
 
-    place = Workspace(workspace)
+    place = shared.place()
     with TerminalProgress() as progress:
         result = label_by_name(
             place, name, member, config, scan, text=text, pack_config=pack, explainer=explainer, model=model,
-            device=device, dtype=dtype, offline=offline, progress=progress,
+            **shared.opening, progress=progress,
         )  # fmt: skip
-    if as_json:
+    if shared.as_json:
         print_json(result.to_json())
     else:
         best = sorted(result.tables["labels"], key=lambda row: -(row["f1"] if row["f1"] == row["f1"] else -1))

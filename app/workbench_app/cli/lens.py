@@ -6,18 +6,7 @@ from workbench.data import PackConfig
 from workbench_probes import LensConfig
 
 from .flags import settings
-from .options import (
-    DEFAULT_MODEL,
-    DEFAULT_TEXT,
-    DeviceOption,
-    DtypeOption,
-    JsonOption,
-    ModelOption,
-    NameOption,
-    OfflineOption,
-    TextOption,
-    WorkspaceOption,
-)  # fmt: skip
+from .options import DEFAULT_MODEL, DEFAULT_TEXT, ModelOption, NameOption, PreciseOpening, TextOption
 from .terminal import TerminalProgress, note, print_json, print_table
 
 
@@ -25,25 +14,18 @@ from .terminal import TerminalProgress, note, print_json, print_table
 def lens_command(
     config: LensConfig,
     pack: PackConfig,
+    shared: PreciseOpening,
     name: NameOption = "tuned-lens",
     model: ModelOption = DEFAULT_MODEL,
     text: TextOption = DEFAULT_TEXT,
-    device: DeviceOption = "auto",
-    dtype: DtypeOption = "float32",
-    offline: OfflineOption = False,
-    workspace: WorkspaceOption = None,
-    as_json: JsonOption = False,
 ) -> None:
     """Train a tuned lens and print its KL to the model's prediction, layer by layer, beside the logit lens."""
     from workbench.recipes import lens_by_name
-    from workbench.workspace import Workspace
 
-    place = Workspace(workspace)
+    place = shared.place()
     with TerminalProgress() as progress:
-        result = lens_by_name(
-            place, name, model, text, config, pack, device=device, dtype=dtype, offline=offline, progress=progress
-        )
-    if as_json:
+        result = lens_by_name(place, name, model, text, config, pack, **shared.opening, progress=progress)
+    if shared.as_json:
         print_json(result.to_json())
     else:
         print_table(result.tables["lenses"], title="KL to the model's prediction (nats)")

@@ -7,9 +7,9 @@ import typer
 from workbench.evaluation import CircuitNeuronsConfig, FeatureNeuronsConfig
 
 from .flags import settings, with_lists
-from .options import DeviceOption, JsonOption, OfflineOption, WorkspaceOption
+from .options import Opening
+from .results import show
 from .sparse_inference import sparsity_app
-from .sparsity import show
 from .terminal import TerminalProgress
 
 
@@ -18,25 +18,21 @@ from .terminal import TerminalProgress
 def features_command(
     units: Annotated[list[str], typer.Argument(help="Addresses of features, such as transcoder:demo:mlp_in.12:1855.")],
     config: FeatureNeuronsConfig,
+    shared: Opening,
     sizes: Annotated[
         list[int] | None, typer.Option("--size", min=1, help="How many neurons are silenced; several times.")
     ] = None,
-    device: DeviceOption = "auto",
-    offline: OfflineOption = False,
-    workspace: WorkspaceOption = None,
-    as_json: JsonOption = False,
 ) -> None:
     """Find the neurons that dictionary features need, and silence them beside the strongest and random ones."""
     from workbench.core import Unit
     from workbench.recipes import feature_neurons_by_name
-    from workbench.workspace import Workspace
 
     with TerminalProgress() as progress:
         result = feature_neurons_by_name(
-            Workspace(workspace), [Unit.parse(unit) for unit in units], with_lists(config, sizes=sizes), device=device,
-            offline=offline, progress=progress,
+            shared.place(), [Unit.parse(unit) for unit in units], with_lists(config, sizes=sizes), **shared.opening,
+            progress=progress,
         )  # fmt: skip
-    show(result, as_json, ("features", "curve", "neurons"))
+    show(result, shared.as_json, ("features", "curve", "neurons"))
 
 
 @sparsity_app.command("circuit")
@@ -44,19 +40,14 @@ def features_command(
 def circuit_command(
     graph: Annotated[str, typer.Argument(help="Name of a graph in the workspace.")],
     config: CircuitNeuronsConfig,
+    shared: Opening,
     shares: Annotated[list[float] | None, typer.Option("--share", help="Shares of all neurons; several times.")] = None,
-    device: DeviceOption = "auto",
-    offline: OfflineOption = False,
-    workspace: WorkspaceOption = None,
-    as_json: JsonOption = False,
 ) -> None:
     """Find the neurons behind a graph's features, beside the prompt's core and random ones."""
     from workbench.recipes import circuit_neurons_by_name
-    from workbench.workspace import Workspace
 
     with TerminalProgress() as progress:
         result = circuit_neurons_by_name(
-            Workspace(workspace), graph, with_lists(config, shares=shares), device=device, offline=offline,
-            progress=progress,
+            shared.place(), graph, with_lists(config, shares=shares), **shared.opening, progress=progress,
         )  # fmt: skip
-    show(result, as_json, ("test", "overlap", "neurons"))
+    show(result, shared.as_json, ("test", "overlap", "neurons"))

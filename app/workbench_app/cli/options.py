@@ -1,9 +1,12 @@
-"""Options that several commands share."""
+"""Options that several commands share: one by one, and those that nearly all have as one parameter."""
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+
+from workbench.workspace import Workspace
 
 WorkspaceOption = Annotated[
     Path | None,
@@ -19,3 +22,39 @@ NameOption = Annotated[str, typer.Option("--name", help="Name of the artifact in
 
 DEFAULT_MODEL = "smollm2-135m-instruct-q4"
 DEFAULT_TEXT = "wikipedia-sample"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shared:
+    """Where results lie and how they are shown. `settings` makes each field a flag of the command."""
+
+    workspace: WorkspaceOption = None
+    as_json: JsonOption = False
+
+    def place(self) -> Workspace:
+        """The workspace; made where there is none."""
+        return Workspace(self.workspace)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opening(Shared):
+    """The same for commands that open a model."""
+
+    device: DeviceOption = "auto"
+    offline: OfflineOption = False
+
+    @property
+    def opening(self) -> dict[str, Any]:
+        """What a recipe hands to `load_model`."""
+        return {"device": self.device, "offline": self.offline}
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreciseOpening(Opening):
+    """The same where the model's dtype can be chosen."""
+
+    dtype: DtypeOption = "float32"
+
+    @property
+    def opening(self) -> dict[str, Any]:
+        return {**super().opening, "dtype": self.dtype}

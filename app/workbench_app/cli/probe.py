@@ -8,18 +8,7 @@ from workbench.recipes import ProbeSteeringConfig, TextRowsConfig
 from workbench_probes import ProbeConfig
 
 from .flags import settings
-from .options import (
-    DEFAULT_MODEL,
-    DEFAULT_TEXT,
-    DeviceOption,
-    DtypeOption,
-    JsonOption,
-    ModelOption,
-    NameOption,
-    OfflineOption,
-    TextOption,
-    WorkspaceOption,
-)  # fmt: skip
+from .options import DEFAULT_MODEL, DEFAULT_TEXT, ModelOption, NameOption, PreciseOpening, TextOption
 from .terminal import TerminalProgress, note, print_json, print_table
 
 
@@ -30,6 +19,7 @@ def probe_command(
     data: Annotated[
         str, typer.Argument(help="topics, sentiment, or a .csv, .tsv, .jsonl or .parquet with text, label[, group].")
     ],
+    shared: PreciseOpening,
     sites: Annotated[
         list[str] | None,
         typer.Option("--sites", "-s", help="resid_post (all layers), mlp_out.3, attn_z.4-7 [default: resid_post]."),
@@ -44,24 +34,18 @@ def probe_command(
     name: NameOption = "probe",
     model: ModelOption = DEFAULT_MODEL,
     text: TextOption = DEFAULT_TEXT,
-    device: DeviceOption = "auto",
-    dtype: DtypeOption = "float32",
-    offline: OfflineOption = False,
-    workspace: WorkspaceOption = None,
-    as_json: JsonOption = False,
 ) -> None:
     """Train linear probes at sites, with baselines, a control task, shuffled labels, intervals and calibration."""
     from workbench.recipes import probe_by_name
-    from workbench.workspace import Workspace
 
     with TerminalProgress() as progress:
         found = probe_by_name(
-            Workspace(workspace), data, sites or ["resid_post"], config, rows, name=name, model=model,
+            shared.place(), data, sites or ["resid_post"], config, rows, name=name, model=model,
             dictionaries=dictionaries, regression=regression, steer=ProbeSteeringConfig() if steer else None, text=text,
-            device=device, dtype=dtype, offline=offline, progress=progress,
+            **shared.opening, progress=progress,
         )  # fmt: skip
     result = found.probes
-    if as_json:
+    if shared.as_json:
         steering = {"steering": found.steering.to_json()} if found.steering else {}
         print_json({**result.to_json(), **steering})
     else:

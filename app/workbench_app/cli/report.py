@@ -8,7 +8,7 @@ import typer
 from workbench.report import AgreeConfig
 
 from .flags import settings
-from .options import DeviceOption, JsonOption, OfflineOption, WorkspaceOption
+from .options import JsonOption, Opening
 from .terminal import TerminalProgress, note, print_json, print_table
 
 report_app = typer.Typer(help="Run reports again, render them anew.", no_args_is_help=True)
@@ -21,25 +21,20 @@ KnownArgument = Annotated[Path, typer.Argument(help="A report.json, its folder, 
 def rerun_command(
     file: KnownArgument,
     agree: AgreeConfig,
+    shared: Opening,
     to: Annotated[Path | None, typer.Option("--to", help="Write the new report to this folder.")] = None,
     evaluation: Annotated[bool, typer.Option(help="Make held-out numbers anew, too.")] = True,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 if any number moved.")] = False,
-    device: DeviceOption = "auto",
-    offline: OfflineOption = False,
-    workspace: WorkspaceOption = None,
-    as_json: JsonOption = False,
 ) -> None:
     """Run a report again from what it records and print which numbers moved."""
     from workbench.recipes import rerun_report
-    from workbench.workspace import Workspace
 
     with TerminalProgress() as progress:
         done = rerun_report(
-            Workspace(workspace), file, agree, to=to, evaluation=evaluation, device=device, offline=offline,
-            progress=progress,
+            shared.place(), file, agree, to=to, evaluation=evaluation, **shared.opening, progress=progress,
         )  # fmt: skip
     result = done.comparison
-    if as_json:
+    if shared.as_json:
         print_json(result.to_json())
     else:
         print_table(result.tables["blocks"], title="compared")

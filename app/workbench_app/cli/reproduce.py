@@ -8,7 +8,7 @@ from workbench.core import ConfigError
 from workbench.recipes import ReproduceConfig
 
 from .flags import settings
-from .options import JsonOption, WorkspaceOption
+from .options import Shared
 from .terminal import TerminalProgress, note, print_json, print_table
 
 _HIDDEN = ("curves", "blocks by run")
@@ -18,27 +18,25 @@ _HIDDEN = ("curves", "blocks by run")
 @settings(reproduction=ReproduceConfig)
 def reproduce_command(
     reproduction: ReproduceConfig,
+    shared: Shared,
     name: Annotated[
         str | None, typer.Argument(help="What to reproduce, such as codebooks. [default: all, in one table]")
     ] = None,
     listed: Annotated[bool, typer.Option("--list", help="Only say what can be reproduced.")] = False,
-    workspace: WorkspaceOption = None,
-    as_json: JsonOption = False,
 ) -> None:
     """Print what papers report beside what is measured here, from shipped models or trained --from-scratch."""
     from workbench.recipes import list_reproductions, reproduce, reproduce_all
-    from workbench.workspace import Workspace
 
     if listed:
         rows = list_reproductions()
-        print_json(rows) if as_json else print_table(rows)
+        print_json(rows) if shared.as_json else print_table(rows)
         return
     if name is None and reproduction != ReproduceConfig():
         raise ConfigError("settings are of one reproduction", hint="name it; --list says which there are")
     with TerminalProgress() as progress:
-        place = Workspace(workspace)
+        place = shared.place()
         result = reproduce(place, name, reproduction, progress) if name else reproduce_all(place, progress=progress)
-    if as_json:
+    if shared.as_json:
         print_json(result.to_json())
     elif name is None:
         _print_all(result.tables)

@@ -10,7 +10,8 @@ from workbench.sparsity import SparseGenerationConfig
 
 from .flags import settings
 from .options import DEFAULT_MODEL, DEFAULT_TEXT, DtypeOption, JsonOption, ModelOption, OfflineOption, TextOption
-from .sparsity import show, sparsity_app
+from .results import show
+from .sparsity import sparsity_app
 from .terminal import TerminalProgress, note, print_json
 
 SharesOption = Annotated[

@@ -10,18 +10,7 @@ from workbench.dictionaries import FAMILIES
 from workbench.training import TrainConfig
 
 from .flags import Sweep, settings
-from .options import (
-    DEFAULT_MODEL,
-    DEFAULT_TEXT,
-    DeviceOption,
-    DtypeOption,
-    JsonOption,
-    ModelOption,
-    NameOption,
-    OfflineOption,
-    TextOption,
-    WorkspaceOption,
-)  # fmt: skip
+from .options import DEFAULT_MODEL, DEFAULT_TEXT, ModelOption, NameOption, PreciseOpening, TextOption
 from .terminal import TerminalProgress, note, print_json, print_table
 
 
@@ -30,6 +19,7 @@ def train_command(
     dictionary: list[tuple[str, Config]],
     train: TrainConfig,
     pack: PackConfig,
+    shared: PreciseOpening,
     name: NameOption = "dictionaries",
     layers: Annotated[str, typer.Option(help="all, or layers and ranges such as 0,4-7.")] = "all",
     sites: Annotated[str, typer.Option(help="For SAEs, instead of layers: sites such as attn_z.3,attn_z.4.h2.")] = "",
@@ -38,11 +28,6 @@ def train_command(
     passes: Annotated[int, typer.Option(min=1, help="Passes over the text.")] = 1,
     model: ModelOption = DEFAULT_MODEL,
     text: TextOption = DEFAULT_TEXT,
-    device: DeviceOption = "auto",
-    dtype: DtypeOption = "float32",
-    offline: OfflineOption = False,
-    workspace: WorkspaceOption = None,
-    as_json: JsonOption = False,
 ) -> None:
     """Train dictionaries; start it again to resume from the last checkpoint.
 
@@ -50,18 +35,16 @@ def train_command(
     on the same pass of the model.
     """
     from workbench.recipes import parse_layers, train_by_name
-    from workbench.workspace import Workspace
 
-    place = Workspace(workspace)
+    place = shared.place()
     with TerminalProgress() as progress:
         trained = train_by_name(
             place, name, dictionary, train, model=model, text=text, pack=pack, layers=parse_layers(layers),
             sites=[site.strip() for site in sites.split(",") if site.strip()], store=store,
-            chunk_sequences=chunk_sequences, passes=passes, device=device, dtype=dtype, offline=offline,
-            progress=progress,
+            chunk_sequences=chunk_sequences, passes=passes, **shared.opening, progress=progress,
         )  # fmt: skip
     last = trained.metrics
-    if as_json:
+    if shared.as_json:
         print_json({"name": name, "partial": trained.partial, "dictionaries": last})
     else:
         print_table(last)

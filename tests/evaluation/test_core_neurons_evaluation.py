@@ -16,7 +16,6 @@ from workbench.evaluation import (
     core_similarity,
     core_stability,
     similarity_guided,
-    smallest_share,
 )
 from workbench.evaluation.paraphrases import Paraphrase
 from workbench.models import PlainModel, load_plain
@@ -56,13 +55,6 @@ def test_loss_by_share(plain):
     assert result.fig() is not None
     assert result.df().shape[0] == 13
     assert core_loss(plain, text, config).tables == result.tables
-
-
-def test_the_operating_point_is_where_it_stays_good():
-    rows = [{"way": "a", "share": share, "perplexity_ratio": r} for share, r in ((0.2, 1.0), (0.4, 1.1), (0.6, 1.02))]
-    assert smallest_share(rows, "a", 1.03) == 0.6
-    assert smallest_share(rows, "a", 1.2) == 0.2
-    assert smallest_share(rows, "a", 1.01) is None
 
 
 def test_stability_of_a_repeated_text(plain):

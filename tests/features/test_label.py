@@ -5,7 +5,7 @@ import pytest
 from scipy import sparse
 
 from workbench.core import ConfigError, Site, Unit
-from workbench.features import Firing, LabelConfig, Rule, label_units, rule_table, rules_of
+from workbench.features import Firing, LabelConfig, label_units, rule_table
 
 WORDS = [" the", " cat", " dog", " walking", " running", " sing", " 7", " 42", ".", ",", " Paris", " Rome", " of", "ed"]
 CONFIG = LabelConfig(least_uses=2, window=16)
@@ -89,7 +89,7 @@ def test_rules_come_back_from_the_table_and_patterns_match():
 
     found, names, _, _ = planted()
     row = dict(zip(names, label_units(found, CONFIG).tables["labels"], strict=True))
-    assert rules_of(row["pair"]) == [Rule("pair", (" the", " cat"))]
+    assert row["pair"]["rules"] == [["pair", " the", " cat"]]
     assert re.search(row["pair"]["pattern"], "see the cat").group(1) == " cat"
     assert not re.search(row["pair"]["pattern"], "see of cat")
     assert row["after"]["pattern"] == ""

@@ -9,7 +9,7 @@ import torch
 from huggingface_hub import constants
 
 from workbench.core import ConfigError, FetchError, MaskPolicy, ModelError
-from workbench.models import Tokenizer, fetch_model, known_models, load, load_model, weights
+from workbench.models import Tokenizer, known_models, load, load_model, weights
 from workbench.models.weights import hash_files, hash_tensors
 from workbench.workspace import cache_folder
 
@@ -303,7 +303,6 @@ def test_built_in_models_load_without_network_or_files(no_network):
     assert first.ref == second.ref
     assert first.ref.id == "planted-places"
     assert isinstance(first.tokenizer, Tokenizer)
-    assert fetch_model("planted-places") is None
     assert load_model("planted-places", dtype="float64").dtype == torch.float64
 
 

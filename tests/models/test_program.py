@@ -7,7 +7,7 @@ from workbench.core import ConfigError
 from workbench.data import draw_sequences, token_names
 from workbench.models.program import Choice, ProgramTransformer, closest
 from workbench.models.program_config import ProgramConfig
-from workbench.models.program_source import discretise, program_source, run_source
+from workbench.models.program_source import discretise, load_source, program_source
 
 SMALL = ProgramConfig(
     vocabulary=6, length=6, classes=6, layers=2, categorical_heads=2, numerical_heads=2,
@@ -64,7 +64,7 @@ def test_the_python_that_is_printed_answers_as_the_program_does(seed):
     answers = discrete(data.ids).argmax(-1)
     for ids, row in zip(data.ids.tolist(), answers.tolist(), strict=True):
         tokens = [names[number] for number in ids if number != 2]
-        assert run_source(source, tokens) == row[: len(tokens)]
+        assert load_source(source)(tokens) == row[: len(tokens)]
 
 
 def test_padding_changes_nothing():

@@ -8,7 +8,6 @@ from .corpus import Corpus as Corpus
 from .labelled import ARTICLE_TOPICS as ARTICLE_TOPICS, LabelledRows as LabelledRows, digits as digits
 from .labelled_text import (
     LabelledTexts as LabelledTexts,
-    label_counts as label_counts,
     labelled_texts as labelled_texts,
     open_labelled as open_labelled,
 )

@@ -3,7 +3,6 @@
 import csv
 import json
 import statistics
-from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -206,8 +205,3 @@ def _numbers(labels: list[str]) -> list[float] | None:
 
 def _first_word(labels: list[str]) -> str:
     return next((label for label in labels if _numbers([label]) is None), "")
-
-
-def label_counts(texts: LabelledTexts) -> dict[str, int]:
-    """Texts of each class."""
-    return dict(Counter(texts.classes[int(number)] for number in texts.targets)) if texts.classes else {}

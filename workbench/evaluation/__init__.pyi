@@ -43,7 +43,7 @@ from .core_config import (
     CoreSimilarityConfig as CoreSimilarityConfig,
     CoreStabilityConfig as CoreStabilityConfig,
 )
-from .core_loss import core_loss as core_loss, smallest_share as smallest_share
+from .core_loss import core_loss as core_loss
 from .core_similarity import core_similarity as core_similarity
 from .core_stability import core_stability as core_stability
 from .dial import dial as dial, mlp_arithmetic as mlp_arithmetic

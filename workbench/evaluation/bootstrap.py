@@ -37,9 +37,7 @@ def ratio(
     counts = resamples(len(numerator), config.bootstrap, config.seed)
     below = counts @ denominator
     resampled = (counts @ numerator)[below > 0] / below[below > 0]
-    tail = (1 - config.confidence) / 2
-    low, high = np.quantile(resampled, [tail, 1 - tail])
-    return Estimate(value, float(low), float(high))
+    return _with_interval(value, resampled, config)
 
 
 def difference(
@@ -58,9 +56,7 @@ def difference(
     counts = resamples(documents, config.bootstrap, config.seed)
     kept = ((counts @ first[1]) > 0) & ((counts @ second[1]) > 0)
     one, other = (counts[kept] @ above / (counts[kept] @ below) for above, below in (first, second))
-    tail = (1 - config.confidence) / 2
-    low, high = np.quantile(one - other, [tail, 1 - tail])
-    return Estimate(value, float(low), float(high))
+    return _with_interval(value, one - other, config)
 
 
 def correlation(
@@ -74,6 +70,11 @@ def correlation(
     if len(sums) < 2:
         return Estimate(value, float("nan"), float("nan"))
     resampled = _pearson(resamples(len(sums), config.bootstrap, config.seed) @ sums)
+    return _with_interval(value, resampled, config)
+
+
+def _with_interval(value: float, resampled: Float[Array, " m"], config: EvaluateConfig) -> Estimate:
+    """With the quantiles that leave equal tails; a resample of no value (nan) does not count."""
     tail = (1 - config.confidence) / 2
     low, high = np.nanquantile(resampled, [tail, 1 - tail])
     return Estimate(value, float(low), float(high))

@@ -169,17 +169,6 @@ def _records(sums: Mapping[tuple[str, float], Losses], seed: int) -> list[dict]:
     return records
 
 
-def smallest_share(rows: Sequence[Mapping], way: str, most: float) -> float | None:
-    """The least share from which on a way's perplexity is at most `most` times the dense one's; None: no share."""
-    mine = sorted((row for row in rows if row["way"] == way), key=lambda row: -row["share"])
-    found = None
-    for row in mine:
-        if row["perplexity_ratio"] > most:
-            break
-        found = row["share"]
-    return found
-
-
 _NOTES = (
     "the prefix is read densely; of each way only the tokens that follow run on the chosen neurons, all on the same "
     "keys and values of the prefix",

@@ -30,7 +30,6 @@ from .label import (
     Firing as Firing,
     firing as firing,
     label_units as label_units,
-    rules_of as rules_of,
 )
 from .label_config import LabelConfig as LabelConfig
 from .label_explainer import (

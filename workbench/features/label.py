@@ -17,7 +17,7 @@ from workbench.dictionaries import DictionarySet
 
 from .feature_scan import FeatureScan
 from .label_config import LabelConfig
-from .label_rules import Rule, RuleTable, describe, join_patterns, rule_table
+from .label_rules import RuleTable, describe, join_patterns, rule_table
 from .units import unit_of
 
 Array = np.ndarray
@@ -274,8 +274,3 @@ def _median(records: Sequence[dict[str, Any]], key: str) -> float:
     """Over all units; one that never fires in the held-out text does not count."""
     values = [row[key] for row in records if row[key] == row[key]]
     return float(np.median(values)) if values else float("nan")
-
-
-def rules_of(record: dict[str, Any]) -> list[Rule]:
-    """The rules of a row of the table `labels`."""
-    return [Rule(kind, tuple(words)) for kind, *words in record["rules"]]

@@ -19,7 +19,7 @@ from .frozen_attention import FrozenAttention as FrozenAttention
 from .frozen_norm import FrozenNorm as FrozenNorm
 from .generate import Generation as Generation
 from .hooked import HookedModel as HookedModel
-from .load import fetch_model as fetch_model, load_model as load_model, load_plain as load_plain
+from .load import load_model as load_model, load_plain as load_plain
 from .packed import ModelMemory as ModelMemory
 from .places import BEINGS as BEINGS, PLACES as PLACES, QUESTIONS as QUESTIONS, answer as answer
 from .plain import PlainModel as PlainModel
@@ -39,7 +39,6 @@ from .program_source import (
     discretise as discretise,
     load_source as load_source,
     program_source as program_source,
-    run_source as run_source,
 )
 from .regression import RegressionTransformer as RegressionTransformer
 from .relu import (

@@ -102,15 +102,6 @@ def load_plain(
     return PlainModel(_load_folder(source.folder, kind, attention="sdpa"), tokenizer, source.name)
 
 
-def fetch_model(name: str, *, offline: bool = False, progress: Progress = Silent()) -> Path | None:
-    """Bring a model's files into the cache without loading it; its folder, None for built-in ones.
-
-    Raises:
-        ModelError: unknown name. FetchError: see `load_model`.
-    """
-    return None if builtin(name) else _locate(name, is_offline(offline), progress).folder
-
-
 def _locate(name: str, offline: bool, progress: Progress) -> _Source:
     known = find_known(name)
     if known and known.wheel:

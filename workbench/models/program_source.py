@@ -92,11 +92,6 @@ def program_source(program: ProgramTransformer, tokens: Sequence[str], classes: 
     return f"{_HEAD.format(title=title)}\ndef run(tokens):\n    positions = list(range(len(tokens)))\n{body}\n"
 
 
-def run_source(source: str, tokens: Sequence[str]) -> list[Any]:
-    """What a program's source answers; for sources made here, which are run as they are."""
-    return load_source(source)(list(tokens))
-
-
 def load_source(source: str) -> Callable[[list[str]], list[Any]]:
     """The `run` of a program's source; for sources made here, which are run as they are."""
     scope: dict[str, Any] = {}

@@ -160,6 +160,11 @@ def test_a_large_graph_opens_pruned_says_so_and_offers_more(open_tab):
     assert page.locator("svg.nodes g.node").count() == 500
     assert "500 of 2,529 nodes shown" in chips.inner_text()
     assert "529 not loaded" in chips.inner_text()
+    labels = page.locator("svg.nodes").evaluate("box => box.getRootNode().querySelector('.root').state.labelled")
+    assert [label["x"] for label in labels] == sorted(label["x"] for label in labels)
+    inside = page.locator("svg.nodes").bounding_box()
+    page.locator("svg.nodes").hover(position={"x": inside["width"] - 30, "y": inside["height"] - 12})
+    assert page.locator(".box ~ .tip, .tip:visible").first.inner_text().split("\n")[-2:] == ["position", "7"]
     page.get_by_role("button", name="Next 500").click()
     assert page.locator("svg.nodes g.node").count() == 1000
     page.locator(".errors").uncheck()

@@ -200,22 +200,17 @@ export default function ({ data, parentElement, setTriggerValue }) {
     const low = box.clientHeight - 16;
     pen.fillStyle = rgb(look.base, 0.9);
     pen.fillRect(40, low - 14, box.clientWidth, 30);
-    data.tokens.forEach((text, i) => {
-      const [x0] = toScreen([state.plan.columns[i][0], 0]), [x1] = toScreen([state.plan.columns[i][1], 0]);
-      pen.strokeStyle = rgb(look.ink, 0.08);
+    const spans = state.plan.columns.map((span) => span.map((x) => toScreen([x, 0])[0]));
+    pen.strokeStyle = rgb(look.ink, 0.08);
+    for (const [, x1] of spans) {
       pen.beginPath();
       pen.moveTo(x1, 0);
       pen.lineTo(x1, low - 12);
       pen.stroke();
-      pen.save();
-      pen.beginPath();
-      pen.rect(x0 + 1, low - 14, Math.max(8, x1 - x0 - 2), 30);
-      pen.clip();
-      pen.fillStyle = rgb(look.ink, 0.9);
-      const size = pen.measureText(visible(text)).width;
-      pen.fillText(visible(text), Math.max(x0 + 2, (x0 + x1 - size) / 2), low);
-      pen.restore();
-    });
+    }
+    pen.fillStyle = rgb(look.ink, 0.9);
+    state.labelled = tokenLabels(pen, data.tokens.map(visible), spans, 42, box.clientWidth);
+    for (const label of state.labelled) pen.fillText(label.text, label.x, low);
   };
 
   const matcher = () => {
@@ -316,6 +311,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
     if (node.id in state.badges) facts.push(["tested", state.badges[node.id] ? "✓ as predicted" : "✗ not as predicted"]);
     tipFacts(card, clip(nameOf(node) || node.id, 300), facts, false);
   };
+  const describeToken = (i) => (card) => tipFacts(card, clip(data.tokens[i], 300), [["position", i]]);
   const describeItem = (i) => (card) => {
     const item = state.parts.items[i];
     const flows = state.parts.edges.filter((edge) => edge[0] === i || edge[1] === i).slice(0, 6)
@@ -332,6 +328,10 @@ export default function ({ data, parentElement, setTriggerValue }) {
     return group ? Number(group.dataset.item) : null;
   };
   const local = (event) => { const at = svg.getBoundingClientRect(); return [event.clientX - at.left, event.clientY - at.top]; };
+
+  // The column of the row of tokens that lies under the pointer: its label may be cut or left out.
+  const tokenAt = ([x, y]) => state.mode === "graph" && y > box.clientHeight - 32
+    ? state.plan.columns.findIndex(([x0, x1]) => toScreen([x0, 0])[0] <= x && x < toScreen([x1, 0])[0]) : -1;
 
   svg.onpointerdown = (event) => {
     box.focus({ preventScroll: true });
@@ -365,8 +365,10 @@ export default function ({ data, parentElement, setTriggerValue }) {
       }
     }
     const over = nodeOf(event), item = itemOf(event);
+    let token = -1;
     if (over !== null) tip.show(event, describe(over));
     else if (item !== null) tip.show(event, describeItem(item));
+    else if ((token = tokenAt(local(event))) >= 0) tip.show(event, describeToken(token));
     else tip.hide();
     if (over !== state.over || item !== (state.item ?? null)) { state.over = over; state.item = item; paint(); }
   };

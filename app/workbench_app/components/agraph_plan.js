@@ -53,6 +53,23 @@ const arrange = (data, shown, width, height) => {
   return { spots, columns, row, radius: Math.max(2.6, Math.min(7, unit * 0.42, (height - bottom - top) / (data.n_layers + 2) * 0.42)) };
 };
 
+// Labels of the tokens below their columns: cut to their room, left out where the one before it still stands.
+const tokenLabels = (pen, texts, spans, left, width) => {
+  const labels = [];
+  let free = left;
+  texts.forEach((text, i) => {
+    const [x0, x1] = spans[i], whole = pen.measureText(text).width, room = Math.min(whole, Math.max(x1 - x0 - 4, 34));
+    const start = Math.max(left, (x0 + x1 - room) / 2);
+    if (x1 < left || x0 > width || start < free) return;
+    let shown = text;
+    for (let count = Math.ceil((text.length * room) / whole); shown !== "…" && pen.measureText(shown).width > room + 0.5; count--)
+      shown = `${text.slice(0, Math.max(0, count))}…`;
+    labels.push({ text: shown, x: start, at: i });
+    free = start + room + 6;
+  });
+  return labels;
+};
+
 // The subgraph: pinned nodes, and each group as one box; between them what influence their edges hand on.
 const collapse = (data, layout, name) => {
   const homes = new Map(), items = [];

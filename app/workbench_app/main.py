@@ -63,7 +63,11 @@ PAGES = {
             ":material/pending_actions:",
             "Long work runs in the background and survives a change of page.",
         ),
-        "settings": ("Settings", ":material/settings:", "Where things lie and what they take."),
+        "settings": (
+            "Settings",
+            ":material/settings:",
+            "How pages show numbers and colours, where things lie, what they take.",
+        ),
     },
 }
 

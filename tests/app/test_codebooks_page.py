@@ -97,6 +97,12 @@ def test_a_link_opens_a_code_at_every_tab(filled, tab):
     assert not at.warning
     code = Unit.parse(filled)
     assert f"Code {code.index} of codebook 0 at {code.site}" in text_of(at)
+    if tab == "Examples":  # as after a click on one
+        at.session_state["ft_opened"] = True
+        at.session_state["peek"] = filled  # as after a click on a row of another tab
+        at.run()
+        pages = {link.proto.label: link.proto.page for link in at.get("page_link")}
+        assert pages == {"Open it on the Prompt page": "prompt", "Open page": "codebooks"}
 
 
 @pytest.mark.parametrize("view", ["Pairs", "Topics", "Training"])

@@ -64,9 +64,10 @@ def examples(unit: Unit, found: Bench, scan: FeatureScan) -> None:
     if not rows:
         st.caption("It never stood on the scanned text.")
         return
+    unit_card.lead_on()
     shown = [{**row, "source": f"{row['document']}, position {row['position']}"} for row in rows]
     components.examples(f"cb_examples_{unit}", shown, on_pick=unit_card.opener(rows))
-    st.caption(frame.plain(f"A click opens the example on the Prompt page. {' '.join(result.notes)}"))
+    st.caption(frame.plain(f"A click makes the example the prompt. {' '.join(result.notes)}"))
 
 
 def expression(unit: Unit, found: Bench, scan: FeatureScan) -> None:

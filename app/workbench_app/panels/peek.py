@@ -44,8 +44,13 @@ def drawer(unit: Unit) -> None:
             bars = [Bar(str(text), float(value), show(value), token=True) for text, value in pairs]
             components.bars(f"peek_writes_{unit}", bars, signed=True)
         change_focus(unit=str(unit), dictionary=set_of(unit))
-        st.page_link("views/features.py", label="Open page", icon=":material/open_in_full:")
+        st.page_link(f"views/{page_of(unit)}.py", label="Open page", icon=":material/open_in_full:")
         acts(unit)
+
+
+def page_of(unit: Unit) -> str:
+    """The page that shows a unit in full."""
+    return "codebooks" if unit.kind == "code" else "features"
 
 
 def set_of(unit: Unit) -> str:
@@ -91,5 +96,5 @@ def _report(unit: Unit) -> None:
             f"bench, scan = open_bench(Workspace(), {name!r}, model={model!r})\n"
             f"feature_card(bench, scan, Unit.parse({str(unit)!r}))"
         )
-        draft.add(f"Unit {unit}", address=frame.link("features", shown), python=python, result=result)
+        draft.add(f"Unit {unit}", address=frame.link(page_of(unit), shown), python=python, result=result)
         st.toast(f"Added to the report draft: {frame.plain(str(unit))}", icon=":material/post_add:")

@@ -168,8 +168,7 @@ def fires(unit: Unit, found: Bench, scan: FeatureScan | None) -> None:
             delta_color="off",
             delta_arrow="off",
         )
-    if st.session_state.pop("ft_opened", False):
-        st.page_link("views/prompt.py", label="Open it on the Prompt page", icon=":material/arrow_forward:")
+    lead_on()
     chosen = st.segmented_control(
         "Examples", list(SETS), default="Top", required=True, key="ft_set", label_visibility="collapsed"
     )
@@ -205,6 +204,12 @@ def opener(rows: list[dict[str, Any]]) -> Callable[[int], None]:
         st.session_state["ft_opened"] = True
 
     return opened
+
+
+def lead_on() -> None:
+    """After a click on an example: the way to the Prompt page, where it now stands."""
+    if st.session_state.pop("ft_opened", False):
+        st.page_link("views/prompt.py", label="Open it on the Prompt page", icon=":material/arrow_forward:")
 
 
 def writes(unit: Unit, found: Bench, scan: FeatureScan | None) -> None:

@@ -16,7 +16,7 @@ from workbench.recipes import scan_name
 from workbench_app import benches, exhibit, frame, state, work
 from workbench_app.focus import focus, set_focus
 from workbench_app.offers import default_text, packed_text
-from workbench_app.panels import code_browser, code_detail, code_pairs, unit_card
+from workbench_app.panels import code_browser, code_detail, code_pairs, peek, unit_card
 
 TRAIN = "workbench codebook train --sites attn_z.20,mlp_out.21 --codes 1024 --k 8 --tokens 300000"
 
@@ -166,8 +166,6 @@ def current() -> Result | None:
     return code_facts.contexts(unit, found, scan) if unit else code_facts.use(next(iter(found.books)), found, scan)
 
 
-if target := st.session_state.pop("ft_goto", None):
-    st.switch_page(target)
 chosen = benches.chosen_set()
 frame.actions(as_python(chosen), title=f"Codes of {chosen}" if chosen else "", result=current)
 with frame.guard():
@@ -188,5 +186,6 @@ with frame.guard():
             if tab.open:
                 with tab, frame.guard():
                     show()
+        peek.answer()
     elif model:
         no_codebooks(chosen)

@@ -17,6 +17,7 @@ from .code_use import (
     scanned_relations as scanned_relations,
 )
 from .config import CardConfig as CardConfig, ScanConfig as ScanConfig, SearchConfig as SearchConfig
+from .contrast import contrast_texts as contrast_texts
 from .direction import direction_file as direction_file, direction_json as direction_json
 from .dose import dose_curve as dose_curve
 from .effects import (
@@ -44,12 +45,8 @@ from .pair import compare_units as compare_units
 from .relations import coactive as coactive, connections as connections, similar_units as similar_units
 from .scan import scan as scan
 from .search import (
-    activations_on as activations_on,
-    active_units as active_units,
-    contrast_texts as contrast_texts,
     search_labels as search_labels,
     search_pattern as search_pattern,
-    search_text as search_text,
     search_token as search_token,
 )
 from .steer import repetition as repetition, steer as steer
@@ -60,5 +57,6 @@ from .steer_config import (
     edits_to_json as edits_to_json,
     edits_to_python as edits_to_python,
 )
+from .text_search import activations_on as activations_on, active_units as active_units, search_text as search_text
 from .unit_map import unit_map as unit_map
 from .units import artifact_of as artifact_of, member_of as member_of, unit_of as unit_of

@@ -1,17 +1,16 @@
-"""Five ways to find units: label, regular expression, a text they fire on, a token they write, two sets of texts."""
+"""Finding units by their labels, by an expression that their tokens match, by a token that they write."""
 
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
 from torch import Tensor
 
-from workbench.core import ConfigError, Progress, Result, Silent, Unit, generator, position_mask
+from workbench.core import ConfigError, Progress, Result, Silent, Unit, position_mask
 from workbench.models import TokenBatch
 
-from .bench import Bench, into_residual, logit_directions, residual_rows
+from .bench import Bench, into_residual
 from .code_config import CodeSearchConfig
 from .code_search import compile_pattern, mark
 from .code_stream import CodeBatch, count_codes
@@ -115,107 +114,6 @@ def search_pattern(
 
 
 @torch.no_grad()
-def search_text(bench: Bench, text: str, scan: FeatureScan | None = None, config: SearchConfig | None = None) -> Result:
-    """Units by how strongly they fire on a text, in units of what is usual for them where a scan tells.
-
-    Table `units`: unit, largest, mean (over the counted tokens), tokens (on which it is active), position and token of
-    the largest, relative (largest over the root mean square where active), density (in the scan); by relative.
-    """
-    config = config or SearchConfig()
-    tokens = bench.model.tokens(text)
-    names = bench.model.tokenizer.strings(tokens.ids[0].tolist())
-    rows: list[dict[str, Any]] = []
-    for name, dense in _activations(bench, tokens).items():
-        values = dense[0]
-        size, place = values.abs().max(0)
-        table = scan.table(name) if scan and name in scan.members else None
-        relative = size / table["scale"].clamp_min(1e-9) if table else size
-        if table:  # what hardly fires in the scan has no usual strength
-            relative = torch.where(table["count"] >= config.least_count, relative, 0.0)
-        best = relative.topk(min(config.rows, len(relative)))
-        rows += [
-            {
-                "unit": str(unit_of(bench.dictionaries, name, i)),
-                "largest": float(values[place[i], i]),
-                "mean": float(values[:, i].mean()),
-                "tokens": int((values[:, i] != 0).sum()),
-                "position": int(place[i]),
-                "token": names[int(place[i])],
-                "relative": score if table else None,
-                "density": float(table["density"][i]) if table else None,
-            }
-            for score, i in zip(best.values.tolist(), best.indices.tolist(), strict=True)
-            if score > 0
-        ]
-    rows.sort(key=lambda row: -(row["relative"] if row["relative"] is not None else abs(row["largest"])))
-    return Result(
-        "unit search",
-        {"tokens": float(len(names))},
-        {"units": rows[: config.rows]},
-        params={"mode": "text", "text": text, **config.model_dump(mode="json")},
-        inputs=scan.inputs() if scan else {},
-        notes=("relative: the largest activation over the root mean square where the unit is active in the scan.",),
-    )
-
-
-@torch.no_grad()
-def active_units(
-    bench: Bench, ids: Int[Tensor, " t"], position: int, scan: FeatureScan | None = None, rows: int = 50
-) -> Result:
-    """The units that are active at one position of a prompt, with how usual that is and what share of it they explain.
-
-    Table `units`: unit, activation, relative (over the root mean square where active in the scan), density, logit (of
-    the token that the model expects there, direct path); by relative, else by activation. Table `errors`: member, fvu
-    of its reconstruction at this position, active units.
-    """
-    tokens = TokenBatch(ids[None].long(), torch.tensor([len(ids)]))
-    sites = {site for member in bench.dictionaries.values() for site in (*member.reads, *member.writes)}
-    inputs = {site: x[:, position].flatten(1) for site, x in _inputs(bench, tokens, sorted(sites)).items()}
-    logits = bench.model.run(tokens, bench.in_force(), weights=bench.weights or None).logits
-    assert logits is not None
-    expected = int(logits[0, position].argmax())
-    found: list[dict[str, Any]] = []
-    errors: list[dict[str, Any]] = []
-    for name, member in bench.dictionaries.items():
-        codes = member.encode({site: inputs[site] for site in member.reads}).padded()
-        there = codes.value[0] != 0
-        index, value = codes.index[0][there].long(), codes.value[0][there]
-        table = scan.table(name) if scan and name in scan.members else None
-        try:
-            effect = logit_directions(bench.model, residual_rows(bench.model, member, index))[:, expected].cpu()
-        except ConfigError:
-            effect = torch.full((len(index),), torch.nan)
-        made = member.forward({site: inputs[site] for site in member.reads})
-        wanted = inputs[member.writes[0]]
-        left = float((wanted - made[member.writes[0]]).square().sum() / wanted.square().sum().clamp_min(1e-12))
-        errors.append({"member": name, "fvu": left, "active": int(there.sum())})
-        for i, a, e in zip(index.tolist(), value.tolist(), effect.tolist(), strict=True):
-            usual = float(table["scale"][i]) if table else 0.0
-            found.append(
-                {
-                    "unit": str(unit_of(bench.dictionaries, name, i)),
-                    "activation": a,
-                    "relative": abs(a) / usual if usual else None,
-                    "density": float(table["density"][i]) if table else None,
-                    "logit": a * e,
-                }
-            )
-    found.sort(key=lambda row: -(row["relative"] if row["relative"] is not None else abs(row["activation"])))
-    (word,) = bench.model.tokenizer.strings([expected])
-    return Result(
-        "unit search",
-        {"active": float(len(found))},
-        {"units": found[:rows], "errors": errors},
-        params={"mode": "position", "position": position, "expected": word},
-        inputs=scan.inputs() if scan else {},
-        notes=(
-            f"{len(found):,} units are active at position {position}, {min(rows, len(found))} listed. logit: what each "
-            f"adds to {word!r}, the likeliest next token, by its direct path. fvu: what the reconstruction leaves.",
-        ),
-    )
-
-
-@torch.no_grad()
 def search_token(
     bench: Bench, token: str, scan: FeatureScan | None = None, config: SearchConfig | None = None, sign: int = 1
 ) -> Result:
@@ -265,146 +163,6 @@ def search_token(
             "Direct path only: what is written, final norm's weight, unembedding; the mean over tokens is removed.",
         ),
     )
-
-
-@torch.no_grad()
-def contrast_texts(
-    bench: Bench,
-    first: Sequence[str],
-    second: Sequence[str],
-    config: SearchConfig | None = None,
-    progress: Progress | None = None,
-) -> Result:
-    """Units that fire more on one set of texts than on another, with permutation p-values.
-
-    A unit's score of a text is its mean activation over the counted tokens. `effect` is the difference of the sets'
-    means over the pooled standard deviation, which counts as no smaller than the median of all units' (a constant unit
-    would be infinitely different otherwise; Tusher et al. 2001 add such a constant). `auroc` is the share of pairs of
-    texts, one of either set, in which the first set's scores higher; ties count half. Labels are shuffled
-    `permutations` times: `p` is the share of relabellings (the true one among them) with as large a |difference|,
-    `p_family` that in which any unit's standardised difference is as large, which allows for having looked at all of
-    them.
-
-    Table `units`: unit, effect, auroc, first, second (means), p, p_family; by |effect|.
-
-    Raises:
-        ConfigError: fewer than two texts on a side.
-    """
-    config, progress = config or SearchConfig(), progress or Silent()
-    if min(len(first), len(second)) < 2:
-        raise ConfigError("a contrast wants two texts or more on either side", found=f"{len(first)} and {len(second)}")
-    texts = [*first, *second]
-    progress.phase("reading texts", len(texts), "texts")
-    found: dict[str, list[Tensor]] = {name: [] for name in bench.dictionaries}
-    for text in texts:
-        tokens = bench.model.tokens(text)
-        for name, dense in _activations(bench, tokens).items():
-            counted = position_mask(tokens.ids.cpu(), bench.model.policy, bench.model.tokenizer.special_ids)[0]
-            found[name].append(dense[0][counted].mean(0) if counted.any() else dense[0].mean(0))
-        progress.advance()
-    wide = torch.cat([torch.stack(parts) for parts in found.values()], 1)
-    addresses = [(name, index) for name, parts in found.items() for index in range(len(parts[0]))]
-    alive = (wide != 0).any(0).nonzero()[:, 0]
-    wide = wide[:, alive]
-    n, m = len(first), len(texts)
-    truth = torch.zeros(m, dtype=torch.bool)
-    truth[:n] = True
-    effect, means = _effect(wide, truth)
-    draw = generator(config.seed, "contrast")
-    as_large, any_as_large = torch.ones(len(alive)), torch.ones(len(alive))
-    observed = wide[truth].mean(0) - wide[~truth].mean(0)
-    for _ in range(config.permutations):
-        shuffled = torch.zeros(m, dtype=torch.bool)
-        shuffled[torch.randperm(m, generator=draw)[:n]] = True
-        as_large += (wide[shuffled].mean(0) - wide[~shuffled].mean(0)).abs() >= observed.abs() - 1e-9
-        any_as_large += _effect(wide, shuffled)[0].abs().max() >= effect.abs() - 1e-6
-    total = config.permutations + 1
-    best = effect.abs().topk(min(config.rows, len(effect))).indices.tolist()
-    rows = [
-        {
-            "unit": str(unit_of(bench.dictionaries, *addresses[int(alive[i])])),
-            "effect": float(effect[i]),
-            "auroc": _auroc(wide[truth, i], wide[~truth, i]),
-            "first": float(means[0][i]),
-            "second": float(means[1][i]),
-            "p": float(as_large[i]) / total,
-            "p_family": float(any_as_large[i]) / total,
-        }
-        for i in best
-    ]
-    return Result(
-        "unit search",
-        {"first_texts": float(n), "second_texts": float(m - n), "units_active": float(len(alive))},
-        {"units": rows},
-        params={"mode": "contrast", "first": list(first), "second": list(second), **config.model_dump(mode="json")},
-        notes=(
-            f"{n} texts against {m - n}; {len(alive):,} units fire on any of them. p: {config.permutations:,} "
-            "relabellings of the texts; p_family allows for having looked at every unit. Effect: difference over the "
-            "pooled standard deviation, no smaller than the median unit's; auroc: how often a text of the first set "
-            "scores higher.",
-        ),
-        seed=config.seed,
-    )
-
-
-@torch.no_grad()
-def activations_on(bench: Bench, unit: Unit, text: str) -> Result:
-    """One unit on a text of one's own. Table `tokens`: position, token, activation, pre_activation (None: no gate)."""
-    tokens, member = bench.model.tokens(text), bench.member(unit)
-    inputs = _inputs(bench, tokens, list(member.reads))
-    flat = {site: inputs[site].flatten(0, 1).flatten(1) for site in member.reads}
-    values = member.encode(flat).dense()[:, unit.index].tolist()
-    try:
-        pre: list[Any] = member.pre_activations(flat)[:, unit.index].tolist()
-    except NotImplementedError:
-        pre = [None] * len(values)
-    names = bench.model.tokenizer.strings(tokens.ids[0].tolist())
-    rows = [
-        {"position": at, "token": token, "activation": value, "pre_activation": before}
-        for at, (token, value, before) in enumerate(zip(names, values, pre, strict=True))
-    ]
-    return Result(
-        "unit on text",
-        {"largest": max(values, key=abs), "tokens_active": float(sum(value != 0 for value in values))},
-        {"tokens": rows},
-        params={"unit": str(unit), "text": text},
-    )
-
-
-def _activations(bench: Bench, tokens: TokenBatch) -> dict[str, Float[Tensor, "b t f"]]:
-    """Every member's dense codes on some tokens; codebooks stand in the model meanwhile."""
-    sites = list(dict.fromkeys(site for member in bench.dictionaries.values() for site in member.reads))
-    inputs, (b, t) = _inputs(bench, tokens, sites), tokens.ids.shape
-    return {
-        name: member.encode({s: inputs[s].flatten(0, 1).flatten(1) for s in member.reads}).dense().view(b, t, -1).cpu()
-        for name, member in bench.dictionaries.items()
-    }
-
-
-def _inputs(bench: Bench, tokens: TokenBatch, sites: list) -> dict:
-    """What the members read. A codebook writes where it reads, so its own input is taken with it out of force."""
-    if not bench.books:
-        return bench.model.capture(tokens, sites)
-    found = {}
-    for site in sites:
-        own = [name for name, book in bench.books.items() if site in book.writes]
-        run = bench.model.run(tokens, bench.in_force(own), sites=[site], logits=False, weights=bench.weights or None)
-        found[site] = run.activations[site]
-    return found
-
-
-def _effect(wide: Float[Tensor, "m f"], side: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-    a, b = wide[side], wide[~side]
-    means = a.mean(0), b.mean(0)
-    pooled = ((a.var(0) * (len(a) - 1) + b.var(0) * (len(b) - 1)) / (len(a) + len(b) - 2)).sqrt()
-    within = pooled / wide.abs().amax(0).clamp_min(1e-9)  # units differ in size, so the floor is a share of each one's
-    floor = within[within > 0].median() if bool((within > 0).any()) else torch.tensor(1.0)
-    return (means[0] - means[1]) / wide.abs().amax(0).clamp_min(1e-9) / within.clamp_min(floor), means
-
-
-def _auroc(first: Float[Tensor, " a"], second: Float[Tensor, " b"]) -> float:
-    above = (first[:, None] > second).float() + 0.5 * (first[:, None] == second).float()
-    return float(above.mean())
 
 
 def _kept(bench: Bench, scan: FeatureScan) -> Tensor:

@@ -8,6 +8,7 @@ from plotly.subplots import make_subplots
 from workbench.core import Result, register
 
 from .template import COLOURS, NAME, figure
+from .theme import NEUTRAL
 from .wording import plain
 
 
@@ -50,7 +51,7 @@ def probes(result: Result) -> go.Figure:
             )
         number += 2
     for row in result.tables.get("baselines", []):
-        fig.add_hline(y=row["score"], line_dash="dash", line_width=1)
+        fig.add_hline(y=row["score"], line={"color": NEUTRAL, "dash": "dash", "width": 1})
     for score, names in _close_together(result.tables.get("baselines", [])):
         fig.add_annotation(
             x=1, xref="paper", xanchor="right", y=score, yanchor="bottom", showarrow=False, text=plain(", ".join(names))
@@ -143,5 +144,5 @@ def convergence(result: Result) -> go.Figure:
     fig = figure()
     for key, name in (("correlation", "one to one"), ("best_correlation", "best partner, repeats allowed")):
         fig.add_scatter(y=sorted((row[key] for row in rows), reverse=True), mode="lines", name=name)
-    fig.add_hline(y=result.scalars.get("null", 0.0), line_dash="dash", annotation_text="null")
+    fig.add_hline(y=result.scalars.get("null", 0.0), line={"color": NEUTRAL, "dash": "dash"}, annotation_text="null")
     return fig.update_xaxes(title="units, best matched first").update_yaxes(title="correlation")

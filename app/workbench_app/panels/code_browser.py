@@ -59,7 +59,7 @@ def grid(found: Bench, scan: FeatureScan, members: list[str]) -> None:
 
     components.heat(
         "cb_grid", f"{scan.manifest.content_hash} grid", values, members, [str(n) for n in range(most)],
-        "share of dead codes, site by codebook", low=0.0, high=1.0, tips=tips,
+        "share of dead codes, site by codebook", low=0.0, high=max(0.05, float(np.nanmax(values))), tips=tips,
         selected=None if group is None else (members.index(member), group), on_pick=picked,
     )  # fmt: skip
     if st.session_state.pop("cb_moved", False):

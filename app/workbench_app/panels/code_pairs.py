@@ -29,6 +29,7 @@ def lifts(first: str, second: str, size: int, least: int, found: Bench, scan: Fe
     rows, columns = (list(dict.fromkeys(pair[key] for pair in pairs)) for key in ("first", "second"))
     values = np.array([pair["lift"] if pair["count"] >= least else np.nan for pair in pairs])
     logs = np.log2(np.clip(values, 2.0**-6, 2.0**6)).reshape(len(rows), len(columns))
+    most = min(6.0, max(1.0, float(np.nanmax(np.abs(logs), initial=0.0))))
     tips = [[("count", pair["count"]), ("lift", round(pair["lift"], 3))] for pair in pairs]
 
     def picked(cell: list[int] | None) -> None:
@@ -38,7 +39,7 @@ def lifts(first: str, second: str, size: int, least: int, found: Bench, scan: Fe
 
     components.heat(
         "cb_pairs", f"{result.id} {least}", logs, [_short(unit) for unit in rows], [_short(unit) for unit in columns],
-        "log2 of lift: how much more often than if independent", low=-4.0, high=4.0, tips=tips, on_pick=picked,
+        "log2 of lift: how much more often than if independent", low=-most, high=most, tips=tips, on_pick=picked,
     )  # fmt: skip
     hidden = int(np.isnan(values).sum())
     st.caption(f"{hidden:,} of {len(pairs):,} pairs are hidden: fewer than {least} tokens have both.")

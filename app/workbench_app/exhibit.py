@@ -12,6 +12,7 @@ from workbench.figures import CONFIG, recoloured
 
 from . import comfort
 from .frame import plain
+from .wording import form
 
 FIRST = ("site", "layer", "head", "position")
 ENDS = ("_low", "_high", "_error")
@@ -69,12 +70,12 @@ def ordered(table: pd.DataFrame) -> list[str]:
 
 
 def headed(table: pd.DataFrame) -> dict[str, Any]:
-    """Headings in words, and four digits of what is no whole number."""
+    """Headings in words, and of what is no whole number one digit more than pages show elsewhere."""
     found = {}
     for name in map(str, table):
         label = name.replace("_", " ")
         if pd.api.types.is_float_dtype(table[name]):
-            found[name] = st.column_config.NumberColumn(label, format="%.4g")
+            found[name] = st.column_config.NumberColumn(label, format=form(1))
         else:
             found[name] = st.column_config.Column(label)
     return found

@@ -27,6 +27,11 @@ def show(value: float) -> str:
     return f"{value:.{comfort.chosen().digits}g}" if value is not None and math.isfinite(value) else "–"
 
 
+def form(extra: int = 0) -> str:
+    """The same for a column of a table, in which neighbours may want `extra` digits to be told apart."""
+    return f"%.{comfort.chosen().digits + extra}g"
+
+
 def as_toml(config: Mapping[str, Any]) -> str:
     """Settings as TOML, one line each; what is not set is left out."""
     return "".join(f"{json.dumps(key)} = {json.dumps(value)}\n" for key, value in config.items() if value is not None)

@@ -2,6 +2,7 @@
 
 import json
 
+import pandas as pd
 import pytest
 
 from workbench.core import ConfigError, Result, Silent, Unit
@@ -26,6 +27,7 @@ def test_a_choice_is_in_force_on_pages_and_kept_in_the_workspace():
     at.segmented_control(key="se_colours").set_value("green and purple").run()
     assert not at.exception
     assert wording.show(1234.5678) == "1234.6"
+    assert exhibit.headed(pd.DataFrame({"loss": [0.5]}))["loss"]["type_config"]["format"] == "%.6g"
     assert "1234.6" in text_of(at)
     comfort._chosen.clear()  # as after a restart
     assert comfort.chosen() == comfort.Comfort(digits=5, context=20, colours="green and purple")

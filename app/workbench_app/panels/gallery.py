@@ -8,6 +8,7 @@ from workbench.workspace import Entry
 from workbench_app import frame, state
 from workbench_app.drawing import SCORES
 from workbench_app.focus import set_focus
+from workbench_app.wording import show
 
 from . import take, tracing
 
@@ -129,7 +130,7 @@ def card(entry: Entry) -> None:
         st.markdown(f"**{frame.plain(clip(graph.prompt, 400))}**")
         features = len(graph.find("feature"))
         facts = [
-            f"{graph.metric} = {graph.metric_value:.3g}",
+            f"{graph.metric} = {show(graph.metric_value)}",
             f"{len(graph.nodes):,} nodes ({features:,} features), {len(graph.weight):,} edges",
         ]
         st.caption(frame.plain(" · ".join([*facts, *scores(graph)])))

@@ -23,7 +23,7 @@ from workbench.features import (
 )
 from workbench_app import components, exhibit, frame, state, work
 from workbench_app.focus import focus, set_focus
-from workbench_app.wording import show
+from workbench_app.wording import form, show
 
 OPERATIONS = ("add", "clamp", "scale", "ablate")
 POSITIONS = "all · prompt · generated · last · 3 · 3- · after:TEXT"
@@ -152,7 +152,7 @@ def table_of_edits(edits: list[SteeringEdit], first: SteeringEdit | None) -> lis
         column_config={
             "what": st.column_config.TextColumn("unit or direction", width="large", required=True),
             "operation": st.column_config.SelectboxColumn(options=OPERATIONS, required=True, default="add"),
-            "strength": st.column_config.NumberColumn("strength, σ", default=4.0, format="%.3g", required=True),
+            "strength": st.column_config.NumberColumn("strength, σ", default=4.0, format=form(), required=True),
             "positions": st.column_config.TextColumn(help=POSITIONS, default="all", required=True),
         },
     )  # fmt: skip
@@ -236,9 +236,9 @@ def side_by_side(result: Result) -> None:
         runs, hide_index=True, alt="Runs",
         column_order=["condition", "seed", "text", "kl", "kl_last", "perplexity", "repetition"],
         column_config={
-            "kl": st.column_config.NumberColumn("mean KL, nats", format="%.3g"),
-            "kl_last": st.column_config.NumberColumn("KL at the prompt's end", format="%.3g"),
-            "perplexity": st.column_config.NumberColumn("perplexity, unedited model", format="%.3g"),
+            "kl": st.column_config.NumberColumn("mean KL, nats", format=form()),
+            "kl_last": st.column_config.NumberColumn("KL at the prompt's end", format=form()),
+            "perplexity": st.column_config.NumberColumn("perplexity, unedited model", format=form()),
             "repetition": st.column_config.NumberColumn(format="percent"),
             "text": st.column_config.TextColumn(width="large"),
         },

@@ -13,6 +13,7 @@ from workbench.recipes import labels_of
 from workbench_app import benches, exhibit, frame, state, work
 from workbench_app.focus import set_focus
 from workbench_app.panels import peek, unit_map
+from workbench_app.wording import form
 
 PER_PAGE = 200
 MODES = {
@@ -145,10 +146,10 @@ def picker(rows: pd.DataFrame, units: list[str], key: str, drawer: bool = False)
         column_order=[name for name in filled if set(map(str, filled[name])) != {""}],
         placeholder="–",
         column_config=exhibit.headed(rows)
-        | {name: st.column_config.NumberColumn(help=text, format="%.3g") for name, text in numbers.items()}
+        | {name: st.column_config.NumberColumn(help=text, format=form()) for name, text in numbers.items()}
         | {
             "density": st.column_config.NumberColumn(format="percent", help="share of the scanned tokens"),
-            "largest": st.column_config.ProgressColumn(min_value=0.0, max_value=largest or 1.0, format="%.3g"),
+            "largest": st.column_config.ProgressColumn(min_value=0.0, max_value=largest or 1.0, format=form()),
             "activations": st.column_config.BarChartColumn(help="how often how strong, both on log scales"),
             "label": st.column_config.TextColumn(width="medium"),
             "unit": st.column_config.Column(width="small" if pd.api.types.is_numeric_dtype(rows["unit"]) else 270),

@@ -7,6 +7,7 @@ from workbench.figures import clip
 from workbench_app import components, drawing, frame, layouts, state
 from workbench_app.focus import focus, set_focus
 from workbench_app.panels import comparison, gallery, interventions, node, subgraph, take
+from workbench_app.wording import show
 
 SEEN_BY = ("Groups", "Validate", "Take along")  # tabs that show what is pinned, drawn anew when that changes
 
@@ -35,7 +36,7 @@ def title(entry, graph) -> None:
             key="ci_back",
         )
         st.markdown(f"**{frame.plain(clip(graph.prompt, 600))}**")
-    facts = [f"{frame.plain(graph.metric)} = {graph.metric_value:.3g}"]
+    facts = [f"{frame.plain(graph.metric)} = {show(graph.metric_value)}"]
     facts += gallery.scores(graph)
     if graph.manifest.model:
         facts.append(frame.plain(graph.manifest.model.id))

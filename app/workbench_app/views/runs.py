@@ -6,7 +6,7 @@ import streamlit as st
 from workbench.training import AXES, RunLog, run_curves, run_frontier, settings_table
 from workbench_app import exhibit, frame, state
 from workbench_app.focus import focus, set_focus
-from workbench_app.wording import as_toml
+from workbench_app.wording import as_toml, form
 
 SHOWN = ("loss", "fvu", "l0", "dead_share", "loss_recovered", "lr")
 POLL = 2.0
@@ -67,7 +67,7 @@ def choose(runs: list[RunLog]) -> list[RunLog]:
         height=min(38 + 35 * len(table), 300), placeholder="–",
         column_config={
             "trained": st.column_config.NumberColumn(help="dictionaries, or models, trained in this run"),
-            **{name: st.column_config.NumberColumn(TITLES.get(name, name), format="%.4g") for name in SHOWN},
+            **{name: st.column_config.NumberColumn(TITLES.get(name, name), format=form(1)) for name in SHOWN},
             "dead_share": st.column_config.NumberColumn("dead", format="percent", help="units that never fire"),
         },
     )  # fmt: skip

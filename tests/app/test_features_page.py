@@ -85,17 +85,15 @@ def test_a_link_opens_a_unit_at_every_tab(filled, tab):
 
 def test_a_second_unit_stands_beside_the_first(filled):
     other = "neuron::mlp_in.1:3"
-    at = open_page("features", m=MODEL, d="mine", u=filled, ft_tab="Compare")
-    assert "Unit B may belong" in text_of(at)
+    at = open_page("features", m=MODEL, d="mine", u=filled, ft_tab="Compare", ft_other=other)
+    assert not at.error
+    assert "both sets must have been scanned" in text_of(at)
     near = at.selectbox(key="ft_offered").options[0]
     at.selectbox(key="ft_offered").set_value(near).run()
     assert not at.error
     assert {"written, cosine", "read, cosine", "together"} <= {metric.label for metric in at.metric}
     at.button(key="ft_swap").click().run()
     assert (at.session_state["focus"].unit, at.session_state["ft_other"]) == (near, filled)
-    at = open_page("features", m=MODEL, d="mine", u=filled, ft_tab="Compare", ft_other=other)
-    assert not at.error
-    assert "both sets must have been scanned" in text_of(at)
     at.text_input(key="ft_other").set_value("transcoder:mine:mlp_in.1:99").run()
     assert "units 0 to 23" in text_of(at)
 

@@ -51,11 +51,11 @@ def busiest(name: str, member: str) -> tuple[Any, FeatureScan, Unit]:
     return found, scan, unit_of(found.dictionaries, member, int(scan.counts(member).argmax()))
 
 
-def tabs(names: tuple[str, ...], every: bool = False) -> Any:
-    """Parametrized by tab; the first one alone is fast, none where `every` one is slow."""
-    fast = () if every else names[:1]
-    shown = [name if name in fast else pytest.param(name, marks=pytest.mark.slow) for name in names]
-    return pytest.mark.parametrize("tab", shown)
+def tabs(names: tuple[str, ...]) -> Any:
+    """Parametrized by tab; the first one alone is fast."""
+    return pytest.mark.parametrize(
+        "tab", [names[0], *(pytest.param(name, marks=pytest.mark.slow) for name in names[1:])]
+    )
 
 
 @tabs(PROMPT_TABS)
@@ -85,7 +85,7 @@ def test_searches_for_its_words_are_inert(mode):
     check_inert(at)
 
 
-@tabs(CODE_TABS, every=True)
+@tabs(CODE_TABS)
 def test_its_codes_are_inert(tab):
     _, _, unit = busiest("books", "mlp_out.1")
     at = open_page("codebooks", m=NAME, d="books", u=str(unit), cb_tab=tab, cb_pattern="(script)")
@@ -101,7 +101,7 @@ def test_the_other_pages_are_inert(page):
     check_inert(at)
 
 
-@tabs(CIRCUIT_TABS, every=True)
+@tabs(CIRCUIT_TABS)
 def test_its_graphs_are_inert(tab):
     name, _ = kept_graph()
     at = open_page("circuits", ci=name, ci_tab=tab)

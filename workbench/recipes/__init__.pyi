@@ -42,13 +42,13 @@ from .continual_config import TopicRowsConfig as TopicRowsConfig
 from .convergence import converge_by_name as converge_by_name
 from .core_neurons import MEASURES as MEASURES, core_by_name as core_by_name, measure_core as measure_core
 from .demo import DemoConfig as DemoConfig, DemoOutcome as DemoOutcome, demo as demo, demo_settings as demo_settings
+from .diagnostics import diagnostics as diagnostics
 from .dictionaries import (
     find_dictionaries as find_dictionaries,
     load_controls as load_controls,
     new_dictionaries as new_dictionaries,
     train_dictionaries as train_dictionaries,
 )
-from .diagnostics import diagnostics as diagnostics
 from .doctor import examine as examine
 from .edge_heads import heads_by_name as heads_by_name
 from .evaluation import Judgement as Judgement, judge_by_name as judge_by_name

@@ -7,7 +7,7 @@ import typer
 from workbench.recipes import PatchPromptsConfig
 
 from .flags import settings
-from .options import DEFAULT_MODEL, DeviceOption, JsonOption, ModelOption, OfflineOption, WorkspaceOption
+from .options import DEFAULT_MODEL, ModelOption, Opening
 from .terminal import TerminalProgress, note, print_json, print_table
 
 MOST = 15
@@ -18,6 +18,7 @@ def patch_prompts_command(
     prompt: Annotated[str, typer.Argument(help="The prompt whose answer is looked for.")],
     corrupted: Annotated[str, typer.Argument(help="The same prompt with other words, in as many tokens.")],
     patch: PatchPromptsConfig,
+    shared: Opening,
     model: ModelOption = DEFAULT_MODEL,
     target: Annotated[str | None, typer.Option(help="One token; default: the likeliest after the prompt.")] = None,
     foil: Annotated[str | None, typer.Option(help="One token; default: the likeliest after the other one.")] = None,
@@ -25,21 +26,16 @@ def patch_prompts_command(
         bool | None, typer.Option(help="Put the BOS token in front; default: as the model wants it.")
     ] = None,
     name: Annotated[str | None, typer.Option(help="Name of the result; default: made from the prompt.")] = None,
-    device: DeviceOption = "auto",
-    offline: OfflineOption = False,
-    workspace: WorkspaceOption = None,
-    as_json: JsonOption = False,
 ) -> None:
     """Patch every layer and position (or head) between two prompts: what brings the answer back?"""
     from workbench.recipes import patch_prompts_by_name
-    from workbench.workspace import Workspace
 
     with TerminalProgress() as progress:
         result = patch_prompts_by_name(
-            Workspace(workspace), prompt, corrupted, model, patch, target=target, foil=foil, bos=bos, name=name,
-            device=device, offline=offline, progress=progress,
+            shared.place(), prompt, corrupted, model, patch, target=target, foil=foil, bos=bos, name=name,
+            **shared.opening, progress=progress,
         )  # fmt: skip
-    if as_json:
+    if shared.as_json:
         print_json(result.to_json())
         return
     clean, spoilt = result.scalars["clean"], result.scalars["corrupted"]

@@ -29,6 +29,8 @@ _LIGHT = {
     "blueColor": "#2f6fde",
     "orangeColor": "#d9730d",
     "greenColor": "#23865a",
+    "greenTextColor": "#17724a",
+    "codeTextColor": "#3a4656",
 }
 _DARK = {
     "primaryColor": "#74a7ff",
@@ -39,6 +41,8 @@ _DARK = {
     "blueColor": "#4d8bf5",
     "orangeColor": "#f0883e",
     "greenColor": "#3fb27f",
+    "greenTextColor": "#6fd6a8",
+    "codeTextColor": "#c6d2e2",
 }
 
 

@@ -74,7 +74,8 @@ def _close_together(rows: list[dict[str, Any]], apart: float = 0.04) -> list[tup
 def probe_steering(result: Result) -> go.Figure:
     """What steering by a probe buys (left) and costs (right) against strength; random directions are dotted."""
     rows = result.tables.get("steering", [])
-    fig = make_subplots(rows=1, cols=2, subplot_titles=("preference for the class", "cost on ordinary text"))
+    titles = ("preference for the class", "KL on ordinary text")
+    fig = make_subplots(rows=1, cols=2, subplot_titles=titles, horizontal_spacing=0.15)
     fig.update_layout(template=NAME)
     for number, (kind, towards) in enumerate(dict.fromkeys((row["direction"], row["towards"]) for row in rows)):
         mine = sorted(
@@ -85,8 +86,8 @@ def probe_steering(result: Result) -> go.Figure:
             dash = {"dash": "solid" if kind == "probe" else "dot"}
             fig.data[-1].update(xaxis=f"x{column}", yaxis=f"y{column}", showlegend=column == 1, line=dash)
     fig.update_xaxes(title="strength (standard deviations)")
-    fig.update_yaxes(title="preference (nats a token)", col=1)
-    return fig.update_yaxes(title="KL from the unsteered model (nats a token)", rangemode="tozero", col=2)
+    fig.update_yaxes(title="nats a token", col=1)
+    return fig.update_yaxes(title="nats a token", rangemode="tozero", col=2)
 
 
 @register("figure", "geometry")

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from workbench.core import Result, Site
+from workbench.core import Result, Site, WorkbenchError
 from workbench.data import PackConfig, open_text, pack
 from workbench.models import load_model
 from workbench.sparsity import ProfileConfig, profile
@@ -69,6 +69,21 @@ def test_a_dial_is_shown_with_its_columns_in_the_order_of_reading():
         "allocation", "rule", "ce", "perplexity_rise", "perplexity_rise_low", "perplexity_rise_high", "share", "silent",
     ]  # fmt: skip
     assert exhibit.headed(table)["perplexity_rise"]["label"] == "perplexity rise"
+
+
+def test_core_neurons_are_measured_before_and_on_the_page(loaded):  # noqa: F811
+    rows = [{"prefix": 16, "against": "+8", "change": 0.02, "change_low": 0.01, "change_high": 0.03, "paper": None}]
+    made = Result("core_stability", tables={"stability": rows}, params={"model": MODEL}, notes=("Sixteen texts.",))
+    made.save(Workspace().path_of("results", "cores"))
+    at = open_page("sparsity", m=MODEL, sp_tab="Core neurons")
+    assert not at.error
+    assert "Sixteen texts." in text_of(at)
+    at.number_input(key="sp_core_sequences").set_value(2).run()
+    next(button for button in at.button if button.label == "Measure the cores").click().run()
+    (job,) = (job for job in state.jobs().jobs() if job.name == f"core neurons of {loaded}")
+    with pytest.raises(WorkbenchError, match="wanted texts of 320 tokens"):  # this model's texts are short
+        job.result(timeout=60)
+    assert "--sequences 2" in job.command
 
 
 def test_a_direction_can_be_steered_along_once_the_model_is_there(loaded):  # noqa: F811

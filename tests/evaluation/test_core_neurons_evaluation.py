@@ -5,7 +5,7 @@ import torch
 from scipy.stats import spearmanr
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from workbench.core import ConfigError, ModelError, TextError
+from workbench.core import ConfigError, ModelError, Result, TextError
 from workbench.data import PackConfig, open_text, pack
 from workbench.evaluation import (
     CoreClustersConfig,
@@ -20,6 +20,7 @@ from workbench.evaluation import (
 from workbench.evaluation.paraphrases import Paraphrase
 from workbench.models import PlainModel, load_plain
 from workbench.recipes import core_by_name, measure_core
+from workbench.workspace import Workspace
 
 TEXT = "synthetic-sentences:60"
 
@@ -107,11 +108,12 @@ def test_clusters_of_one_are_all_texts(plain):
     assert {row["way"] for row in more.tables["loss"]} == set(rows)
 
 
-def test_by_name_and_what_is_refused(plain):
-    result = core_by_name(
-        "tiny-sentences", TEXT, "loss", CoreLossConfig(prefix=4, follow=4, sequences=2, shares=(0.5,))
-    )
+def test_by_name_and_what_is_refused(plain, tmp_path):
+    config = CoreLossConfig(prefix=4, follow=4, sequences=2, shares=(0.5,))
+    place = Workspace(tmp_path)
+    result = core_by_name(place, "core", "loss", config, model="tiny-sentences", text=TEXT)
     assert result.params["model"] == "tiny-sentences"
+    assert Result.load(place.path_of("results", "core")).id == result.id
     with pytest.raises(ConfigError, match="cannot measure 'speed'"):
         measure_core(plain, TEXT, "speed")
     with pytest.raises(TextError, match="wanted texts of 500 tokens"):

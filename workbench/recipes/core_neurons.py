@@ -17,7 +17,7 @@ from workbench.evaluation import (
     similarity_guided,
 )
 from workbench.models import PlainModel, load_plain
-from workbench.workspace import shipped_folder
+from workbench.workspace import Workspace, shipped_folder
 
 from .reproduce_config import ReproduceConfig
 from .reproduce_summary import SUMMARY, Compared, summary
@@ -26,23 +26,29 @@ MEASURES = ("loss", "stability", "similarity", "clusters")
 
 
 def core_by_name(
-    model: str,
-    text: str,
+    place: Workspace,
+    name: str,
     measure: str = "loss",
     config: CoreLossConfig | CoreStabilityConfig | CoreSimilarityConfig | CoreClustersConfig | None = None,
     *,
+    model: str,
+    text: str,
     dtype: str = "float32",
     offline: bool = False,
     progress: Progress | None = None,
 ) -> Result:
-    """One of `MEASURES` of a model by name, on a text by name; nothing is trained but the clusters.
+    """One of `MEASURES` of a model by name, on a text by name, saved as `results/<name>`.
+
+    Nothing is trained but the clusters.
 
     Raises:
         ConfigError: no such measure. TextError: texts that are too short. ModelError: MLPs that are not known.
     """
     progress = progress or Silent()
     plain = load_plain(model, dtype=dtype, offline=offline, progress=progress)
-    return measure_core(plain, text, measure, config, offline, progress)
+    result = measure_core(plain, text, measure, config, offline, progress)
+    result.save(place.path_of("results", name))
+    return result
 
 
 def measure_core(

@@ -9,7 +9,16 @@ from workbench.evaluation import CoreClustersConfig, CoreLossConfig, CoreSimilar
 from workbench.sparsity import SparseGenerationConfig
 
 from .flags import settings
-from .options import DEFAULT_MODEL, DEFAULT_TEXT, DtypeOption, JsonOption, ModelOption, OfflineOption, TextOption
+from .options import (
+    DEFAULT_MODEL,
+    DEFAULT_TEXT,
+    DtypeOption,
+    JsonOption,
+    ModelOption,
+    OfflineOption,
+    TextOption,
+    WorkspaceOption,
+)  # fmt: skip
 from .results import show
 from .sparsity import sparsity_app
 from .terminal import TerminalProgress, note, print_json
@@ -37,21 +46,27 @@ def core_command(
     sequences: Annotated[int | None, typer.Option(min=2, help="Texts (not for similarity).")] = None,
     alpha: Annotated[float, typer.Option(help="Share of a token's activations that is its core.")] = 0.4,
     seed: Annotated[int, typer.Option(min=0, help="Seed of controls and intervals.")] = 0,
+    name: Annotated[str, typer.Option("--name", help="Name of the result [default: core-MEASURE].")] = "",
     model: ModelOption = DEFAULT_MODEL,
     text: TextOption = DEFAULT_TEXT,
     dtype: DtypeOption = "float32",
     offline: OfflineOption = False,
+    workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Measure core neurons (CoreInfer): those that most tokens of a text have among their strongest."""
     from workbench.recipes import core_by_name
+    from workbench.workspace import Workspace
 
     kind = _CONFIGS[measure]
     given = {"prefix": prefix, "follow": follow, "sequences": sequences, "alpha": alpha, "seed": seed}
     given["shares"] = tuple(shares) if shares else None
     known = {name: value for name, value in given.items() if value is not None and name in kind.model_fields}
     with TerminalProgress() as progress:
-        result = core_by_name(model, text, measure, kind.parse(known), dtype=dtype, offline=offline, progress=progress)
+        result = core_by_name(
+            Workspace(workspace), name or f"core-{measure}", measure, kind.parse(known), model=model, text=text,
+            dtype=dtype, offline=offline, progress=progress,
+        )  # fmt: skip
     show(result, as_json, tuple(name for name in result.tables if name != "layers"))
 
 

@@ -8,8 +8,9 @@ from workbench.sparsity import RULES, ProfileConfig, profile
 from workbench_app import exhibit, frame, measured, state, work
 from workbench_app.focus import focus
 from workbench_app.offers import default_model, default_text, packed_text
+from workbench_app.panels import core_neurons
 
-TABS = ("Who fires", "What silence costs")
+TABS = ("Who fires", "What silence costs", "Core neurons")
 TABLES = {
     "layers": "Every layer: density, outliers, concentration",
     "heads": "Every attention head: where it looks, and whether it is idle",
@@ -115,13 +116,16 @@ def show_dial(result: Result) -> None:
 
 
 def tab(title: str, model: str) -> None:
-    kind, show, make = (PROFILE, show_profile, profile_now) if title == TABS[0] else (DIAL, show_dial, dial_now)
-    found = measured.results(kind, model)
-    if found:
-        name = measured.chosen(found, "Measurement", f"sp_of_{kind}")
-        show(found[name])
+    """The measurements that the workspace has, the chosen one, and the way to make another."""
+    if title == TABS[2]:
+        found, show, make, command = core_neurons.results(model), core_neurons.show, core_neurons.measure_now, "core"
+    elif title == TABS[1]:
+        found, show, make, command = measured.results(DIAL, model), show_dial, dial_now, "dial"
     else:
-        command = "profile" if kind == PROFILE else "dial"
+        found, show, make, command = measured.results(PROFILE, model), show_profile, profile_now, "profile"
+    if found:
+        show(found[measured.chosen(found, "Measurement", f"sp_of_{command}")])
+    else:
         frame.missing(
             "Nothing was measured on this model yet.", "Here or on the command line:",
             f"workbench sparsity {command} --model {model}", looked_in=state.workspace().folder("results"),

@@ -25,7 +25,6 @@ def url(tmp_path_factory):
         yield server.url, str(place.path_of("models", NAME))
 
 
-@pytest.mark.slow
 @pytest.mark.browser
 def test_nothing_of_its_vocabulary_runs(url, browser):
     base, model = url

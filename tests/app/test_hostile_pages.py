@@ -51,14 +51,7 @@ def busiest(name: str, member: str) -> tuple[Any, FeatureScan, Unit]:
     return found, scan, unit_of(found.dictionaries, member, int(scan.counts(member).argmax()))
 
 
-def tabs(names: tuple[str, ...]) -> Any:
-    """Parametrized by tab; the first one alone is fast."""
-    return pytest.mark.parametrize(
-        "tab", [names[0], *(pytest.param(name, marks=pytest.mark.slow) for name in names[1:])]
-    )
-
-
-@tabs(PROMPT_TABS)
+@pytest.mark.parametrize("tab", PROMPT_TABS)
 def test_its_prompts_are_inert_and_its_long_token_is_cut(tab):
     twin = {"pr_corrupted": SHORT.replace(WORDS["north"], spoilt("south"))} if tab == "Patch" else {}
     at = open_page("prompt", m=NAME, d="mine", q=SHORT if twin else PROMPT, t="5", pr_tab=tab, **twin)
@@ -68,7 +61,7 @@ def test_its_prompts_are_inert_and_its_long_token_is_cut(tab):
     assert sum(size for size, _ in sent) < len(PROMPT) + SENT  # the box holds the prompt in full
 
 
-@tabs(UNIT_TABS)
+@pytest.mark.parametrize("tab", UNIT_TABS)
 def test_its_features_are_inert(tab):
     _, _, unit = busiest("mine", "mlp_in.1")
     state.database().set_label(unit, SHORT)
@@ -77,7 +70,6 @@ def test_its_features_are_inert(tab):
     check_inert(at)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["Browse", "Map", "Fires on this text", "Writes this token", "Words of labels"])
 def test_searches_for_its_words_are_inert(mode):
     query = {"ft_q_text": SHORT, "ft_q_token": WORDS["dog"], "ft_q_label": "script"}
@@ -85,7 +77,7 @@ def test_searches_for_its_words_are_inert(mode):
     check_inert(at)
 
 
-@tabs(CODE_TABS)
+@pytest.mark.parametrize("tab", CODE_TABS)
 def test_its_codes_are_inert(tab):
     _, _, unit = busiest("books", "mlp_out.1")
     at = open_page("codebooks", m=NAME, d="books", u=str(unit), cb_tab=tab, cb_pattern="(script)")
@@ -93,7 +85,6 @@ def test_its_codes_are_inert(tab):
     check_inert(at)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("page", ["home", "bigrams", "sparsity", "probes", "runs", "jobs", "settings"])
 def test_the_other_pages_are_inert(page):
     state.start_job(SHORT, SHORT, lambda progress: 1 / 0, command=SHORT)
@@ -101,7 +92,7 @@ def test_the_other_pages_are_inert(page):
     check_inert(at)
 
 
-@tabs(CIRCUIT_TABS)
+@pytest.mark.parametrize("tab", CIRCUIT_TABS)
 def test_its_graphs_are_inert(tab):
     name, _ = kept_graph()
     at = open_page("circuits", ci=name, ci_tab=tab)

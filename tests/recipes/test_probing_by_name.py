@@ -36,7 +36,6 @@ MODEL, TEXT = "planted-places", "synthetic-places:120"
 PACK = PackConfig(sequence_length=24, heldout_share=0.3)
 
 
-@pytest.mark.slow
 def test_a_probe_by_name_tells_what_the_text_says(tmp_path):
     texts = [text for _, text in open_text(TEXT).documents()]
     rows = [{"text": text, "label": "north" if "north" in text else "not"} for text in texts]

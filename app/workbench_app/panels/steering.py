@@ -233,7 +233,7 @@ def side_by_side(result: Result) -> None:
             flow(result, condition)
     runs = pd.DataFrame(result.tables["runs"])
     st.dataframe(
-        runs, hide_index=True, alt="Runs",
+        runs, hide_index=True, alt="Runs", placeholder="–",
         column_order=["condition", "seed", "text", "kl", "kl_last", "perplexity", "repetition"],
         column_config={
             "kl": st.column_config.NumberColumn("mean KL, nats", format=form()),

@@ -26,6 +26,9 @@ def test_comparison_has_a_mark_for_every_set_and_variant():
     assert fig.data[0].error_y.arrayminus[0] == pytest.approx(0.1)
     assert not fig.data[1].error_y.visible
     assert all("<" not in trace.name for trace in fig.data)
+    assert fig.layout.yaxis.type != "log"
+    far = Result("comparison", tables={"dictionaries": [*rows, row("<b>a", "untrained", 8, 17.1)]}).fig()
+    assert far.layout.yaxis.type == "log"
 
 
 def test_density_counts_the_dead_in_the_legend():

@@ -32,7 +32,7 @@ class InterveneConfig(Config):
     seeds: int = Field(default=5, ge=0, description="random groups of as many active features for each test")
     top: int = Field(default=8, ge=1, description="next tokens told before and after")
     tolerance: float = Field(default=0.5, gt=0, description="a test passes within this share of its prediction")
-    batch: int = Field(default=16, ge=1, description="copies of the prompt that run together")
+    batch: int = Field(default=8, ge=1, description="copies of the prompt that run together; a cancel waits for them")
     seed: int = Field(default=0, ge=0, description="seed of the random groups")
 
     @model_validator(mode="after")

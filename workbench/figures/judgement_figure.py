@@ -11,6 +11,8 @@ from .measurements import mean_and_spread
 from .template import COLOURS, figure
 from .wording import plain
 
+WORST = 2.0  # an FVU above it asks for a logarithmic axis
+
 
 def _error(rows: Sequence[dict[str, Any]], key: str) -> dict[str, Any]:
     """Error bars from `<key>_low` and `<key>_high`; none where a row does not know them."""
@@ -42,7 +44,11 @@ def comparison(result: Result) -> go.Figure:
                 },
                 hovertext=[plain(f"{row['site']} {row['family']}") for row in mine],
             )
-    return fig.update_xaxes(title="L0 (active features a row)").update_yaxes(title="FVU", rangemode="tozero")
+    fig.update_xaxes(title="L0 (active features a row)")
+    values = [row["fvu"] for row in rows if row["fvu"] == row["fvu"]]
+    if values and min(values) > 0 and max(values) > WORST:  # an untrained dictionary would press the others together
+        return fig.update_yaxes(title="FVU (log scale)", type="log")
+    return fig.update_yaxes(title="FVU", rangemode="tozero")
 
 
 @register("figure", "density")
